@@ -1,0 +1,73 @@
+# How every library and test of linden is built: the same flags everywhere, one precompiled header.
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  # Settings under which a clone in another folder hits the cache.
+  set(LINDEN_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE_PROGRAM})
+  set(CMAKE_C_COMPILER_LAUNCHER ${LINDEN_LAUNCHER})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${LINDEN_LAUNCHER})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${LINDEN_LAUNCHER})
+endif()
+find_program(MOLD_PROGRAM mold)
+
+add_library(linden_flags INTERFACE)
+target_compile_features(linden_flags INTERFACE cxx_std_20)
+target_include_directories(linden_flags INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
+target_link_libraries(linden_flags INTERFACE fmt::fmt)
+# LibTorch's headers as system headers: its warnings are not ours.
+target_include_directories(linden_flags SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS} ${CXXOPTS_INCLUDE_DIR})
+target_link_libraries(linden_flags INTERFACE ${TORCH_LIBRARIES})
+target_compile_options(linden_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-fPIC -Wall -Wextra -fpch-preprocess $<$<BOOL:${LINDEN_WERROR}>:-Werror>>)
+if(LINDEN_HAS_CUDA)
+  target_compile_definitions(linden_flags INTERFACE LINDEN_HAS_CUDA=1)
+endif()
+if(LINDEN_SANITIZE)
+  target_compile_options(linden_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${LINDEN_SANITIZE} -fno-omit-frame-pointer>)
+  target_link_options(linden_flags INTERFACE -fsanitize=${LINDEN_SANITIZE})
+endif()
+if(MOLD_PROGRAM)
+  target_link_options(linden_flags INTERFACE $<$<LINK_LANGUAGE:CXX>:-fuse-ld=mold>)
+endif()
+set(CMAKE_CXX_FLAGS_RELEASE "-O2")
+
+# The one precompiled header.
+add_library(linden_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cpp)
+target_link_libraries(linden_pch PRIVATE linden_flags)
+target_precompile_headers(linden_pch PRIVATE <torch/torch.h> <fmt/format.h>)
+
+# linden_library(core DEPENDS ... PRIVATE ... INCLUDES ...): src/core/*.cpp as linden_core, linked to the
+# libraries below it; PRIVATE and INCLUDES are third-party libraries that no header of ours shows.
+function(linden_library folder)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;PRIVATE;INCLUDES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cpp
+                                      ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/reference/*.cpp)
+  if(sources)
+    add_library(linden_${folder} STATIC ${sources})
+    target_precompile_headers(linden_${folder} REUSE_FROM linden_pch)
+    target_link_libraries(linden_${folder} PUBLIC linden_flags ${ARG_DEPENDS} PRIVATE ${ARG_PRIVATE})
+    target_include_directories(linden_${folder} SYSTEM PRIVATE ${ARG_INCLUDES})
+  else()
+    add_library(linden_${folder} INTERFACE)
+    target_link_libraries(linden_${folder} INTERFACE linden_flags ${ARG_DEPENDS})
+  endif()
+endfunction()
+
+# linden_tests(core DEPENDS ... LABELS unit): tests/core/*.cpp as the program test_core.
+function(linden_tests folder)
+  cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(test_${folder} ${sources})
+  target_precompile_headers(test_${folder} REUSE_FROM linden_pch)
+  target_link_libraries(test_${folder} PRIVATE linden_test_support ${ARG_DEPENDS})
+  foreach(label unit truth golden e2e cuda)
+    add_test(NAME ${folder}.${label}
+             COMMAND test_${folder} "[${label}]" --allow-running-no-tests
+             WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(${folder}.${label} PROPERTIES LABELS ${label} SKIP_RETURN_CODE 4)
+  endforeach()
+endfunction()

@@ -1,0 +1,59 @@
+// What main.cpp knows of a subcommand.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+
+namespace linden {
+
+// A parsed command line: `linden <command> [config.json] [--set a.b=c] [--seed N] [--device D]
+// [--output DIR] [--resume] [--dry-run]`. --seed, --device and --output have become assignments.
+struct CommandLine {
+  std::string command;
+  std::string text;                       // as typed, for command.json
+  std::vector<std::string> positional;    // the config file first, where the command takes one
+  std::vector<std::string> assignments;
+  bool resume = false;
+  bool dry_run = false;
+  std::vector<std::pair<std::string, std::string>> options;  // the command's own options, name -> value
+  std::string option(const std::string& name, const std::string& fallback = "") const;
+};
+
+struct Command {
+  std::string name;
+  std::string summary;                    // one line of `linden help`
+  std::string usage;                      // "linden align config.json [options]"
+  std::string example;                    // a line that runs as it is in the repository
+  std::vector<std::pair<std::string, std::string>> own_options;    // name -> help; each takes a value
+  std::function<void(const CommandLine&)> run;
+  // The config type with its defaults, for `linden config show|schema|diff` and the manual; empty if the command takes none.
+  std::function<std::unique_ptr<ConfigRef>()> config;
+};
+
+// Every subcommand, in the order of `linden help`. One function a command, each in its own file.
+std::vector<Command> all_commands();
+
+Command align_command();
+Command bench_command();
+Command config_command();
+Command doctor_command();
+Command forward_command();
+Command report_command();
+Command sample_command();
+Command train_command();
+
+// A ConfigRef that owns its config.
+template <class Config>
+std::unique_ptr<ConfigRef> owned_config() {
+  struct Owned final : ConfigRef {
+    Config config;
+    void accept(FieldVisitor& visitor) override { visit_fields(visitor, config); }
+  };
+  return std::make_unique<Owned>();
+}
+
+}  // namespace linden
