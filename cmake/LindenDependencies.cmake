@@ -12,22 +12,32 @@ set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_CUDA_STANDARD 20)
 
-# LibTorch's CMake files put their own architecture flags into CMAKE_CUDA_FLAGS: ours are set per target.
-set(TORCH_CUDA_ARCH_LIST "9.0a")
-# LibTorch: CMAKE_PREFIX_PATH, the variable LINDEN_TORCH (a LibTorch folder), or python3's torch.
+# LibTorch: the variable LINDEN_TORCH (a LibTorch folder), CMAKE_PREFIX_PATH, or python3's torch.
 if(DEFINED ENV{LINDEN_TORCH})
   list(PREPEND CMAKE_PREFIX_PATH "$ENV{LINDEN_TORCH}")
-endif()
-find_package(Torch QUIET PATHS "" HINTS "" CONFIG COMPONENTS)
-if(NOT Torch_FOUND)
+else()
   find_program(LINDEN_PYTHON NAMES python3)
   if(LINDEN_PYTHON)
     execute_process(COMMAND ${LINDEN_PYTHON} -c "import torch; print(torch.utils.cmake_prefix_path)"
                     OUTPUT_VARIABLE LINDEN_TORCH_PREFIX OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-    list(PREPEND CMAKE_PREFIX_PATH "${LINDEN_TORCH_PREFIX}")
+    list(APPEND CMAKE_PREFIX_PATH "${LINDEN_TORCH_PREFIX}")
   endif()
-  find_package(Torch QUIET CONFIG)
 endif()
+# A LibTorch with CUDA looks for a CUDA toolkit and stops without one: this says first what brings it.
+find_file(LINDEN_LIBTORCH_CUDA libtorch_cuda.so NO_DEFAULT_PATH NO_CACHE
+          PATHS ${CMAKE_PREFIX_PATH} PATH_SUFFIXES lib ../../lib)
+find_program(LINDEN_NVCC nvcc NO_CACHE HINTS ENV CUDACXX ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
+if(LINDEN_LIBTORCH_CUDA AND NOT LINDEN_NVCC AND NOT DEFINED ENV{CUDACXX})
+  message(FATAL_ERROR "${LINDEN_LIBTORCH_CUDA} needs a CUDA toolkit at build time, and there is no nvcc.\n"
+                      "  Bring it with: pip install \"cuda-toolkit[nvcc,cccl,crt,nvrtc,cudart,nvvm]==13.0.2\"\n"
+                      "  and set CUDA_HOME to its nvidia/cu13 folder (scripts/setup and scripts/build do both).")
+endif()
+# LibTorch's CMake files warn of kineto and of architectures, and put their own architecture flags into
+# CMAKE_CUDA_FLAGS: ours are set per target.
+set(TORCH_CUDA_ARCH_LIST "9.0a")
+set(CMAKE_MESSAGE_LOG_LEVEL ERROR)
+find_package(Torch QUIET CONFIG)
+unset(CMAKE_MESSAGE_LOG_LEVEL)
 linden_require(LibTorch Torch_FOUND "pip install torch==2.11.0, or set LINDEN_TORCH to a LibTorch folder")
 if(Torch_VERSION VERSION_LESS 2.11)
   message(WARNING "linden is tested with LibTorch 2.11; found ${Torch_VERSION}")

@@ -27,11 +27,14 @@ struct Command {
   std::string name;
   std::string summary;                    // one line of `linden help`
   std::string usage;                      // "linden align config.json [options]"
-  std::string example;                    // a line that runs as it is in the repository
+  std::string example;                    // "linden align configs/..."; shown with build/ before it, it runs as it is
   std::vector<std::pair<std::string, std::string>> own_options;    // name -> help; each takes a value
   std::function<void(const CommandLine&)> run;
   // The config type with its defaults, for `linden config show|schema|diff` and the manual; empty if the command takes none.
   std::function<std::unique_ptr<ConfigRef>()> config;
+  bool takes_config_file = true;          // the first argument is a config file; asked only where `config` is set
+  // Which of set, seed, device, output, resume, dry-run it takes; empty: all where `config` is set, none elsewhere.
+  std::vector<std::string> shared_options = {};
 };
 
 // Every subcommand, in the order of `linden help`. One function a command, each in its own file.
@@ -49,11 +52,7 @@ Command train_command();
 // A ConfigRef that owns its config.
 template <class Config>
 std::unique_ptr<ConfigRef> owned_config() {
-  struct Owned final : ConfigRef {
-    Config config;
-    void accept(FieldVisitor& visitor) override { visit_fields(visitor, config); }
-  };
-  return std::make_unique<Owned>();
+  return std::make_unique<OwnedConfig<Config>>();
 }
 
 }  // namespace linden

@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
@@ -119,12 +120,23 @@ class ConfigRef {
  public:
   virtual ~ConfigRef() = default;
   virtual void accept(FieldVisitor& visitor) = 0;
+  virtual std::unique_ptr<ConfigRef> clone() const = 0;  // a copy that owns its config
+};
+template <class Config>
+class OwnedConfig final : public ConfigRef {
+ public:
+  explicit OwnedConfig(Config config_ = {}) : config(std::move(config_)) {}
+  void accept(FieldVisitor& visitor) override { visit_fields(visitor, config); }
+  std::unique_ptr<ConfigRef> clone() const override { return std::make_unique<OwnedConfig>(config); }
+
+  Config config;
 };
 template <class Config>
 class ConfigRefOf final : public ConfigRef {
  public:
   explicit ConfigRefOf(Config& config) : config_(config) {}
   void accept(FieldVisitor& visitor) override { visit_fields(visitor, config_); }
+  std::unique_ptr<ConfigRef> clone() const override { return std::make_unique<OwnedConfig<Config>>(config_); }
 
  private:
   Config& config_;

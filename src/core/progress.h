@@ -14,6 +14,8 @@ class Progress {
   ~Progress();
   void update(int64_t done, const std::string& note = "");
   void finish();
+  // "train  40/100 step (40 %)  2.00 step/s  ETA 0:30  loss 0.1"
+  std::string line(double elapsed_seconds) const;
 
  private:
   void draw(bool last);
@@ -28,5 +30,8 @@ class Progress {
 void install_interrupt_handler();
 bool interrupt_requested();
 void request_interrupt();                 // for tests
+void clear_interrupt();                   // for tests
+
+std::string format_duration(double seconds);  // "1:02:03", "2:03"
 
 }  // namespace linden

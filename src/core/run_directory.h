@@ -30,6 +30,16 @@ struct RunOptions {
   std::string command_line;
 };
 
+// A second place for metrics, above core in the include order (io/event_sink.h: TensorBoard).
+class MetricsSink {
+ public:
+  virtual ~MetricsSink() = default;
+  virtual void scalar(int64_t step, const std::string& name, double value) = 0;
+  virtual void image(int64_t step, const std::string& name, const std::filesystem::path& png) = 0;
+  virtual void cut_after(int64_t step) = 0;  // forgets what was logged for later steps
+  virtual void flush() = 0;
+};
+
 class RunDirectory {
  public:
   // Makes or reopens the folder, writes config.json, command.json, environment.json, opens the logs.
@@ -48,7 +58,8 @@ class RunDirectory {
   void log_metrics(int64_t step, const std::vector<std::pair<std::string, double>>& values);
   // Drops rows of metrics.csv (and later events) with step > `step`: called once after a checkpoint was read.
   void cut_metrics_after(int64_t step);
-  // A picture for TensorBoard; `png` is an encoded file.
+  void add_sink(std::unique_ptr<MetricsSink> sink);
+  // A picture for the sinks; `png` is an encoded file.
   void log_image(int64_t step, const std::string& tag, const std::filesystem::path& png);
   // summary.json: `command`, `run`, `wall_seconds` and then the keys of `summary`.
   void write_summary(ConfigRef& summary);

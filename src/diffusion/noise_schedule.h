@@ -18,7 +18,7 @@ struct NoiseScheduleConfig {
 };
 void visit_fields(FieldVisitor& v, NoiseScheduleConfig& c);
 
-// beta_t and alpha_bar_t in fp64 (the reference library rounds to fp32; alpha_bar agrees to 1e-6 relative).
+// beta_t and alpha_bar_t, t = 0 .. T-1: fp32 values, bit-equal to diffusers' tables.
 struct NoiseSchedule {
   explicit NoiseSchedule(const NoiseScheduleConfig& config);
   std::vector<double> beta, alpha_bar;

@@ -1,6 +1,7 @@
 // HDF5 files of named arrays, scalars and attributes: sample sets (samples.h5) and trees (tree.h5).
 // Chunked; written under a temporary name and renamed by close(), so that a kill or a full disk leaves
 // the old file. Failures are InputError (reading) or std::runtime_error (writing), with file and dataset.
+// A name may lead through groups: "tree/parent".
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,7 +17,8 @@ class Hdf5Writer {
  public:
   explicit Hdf5Writer(const std::filesystem::path& path);
   ~Hdf5Writer();                                                       // without close(): the temporary file is removed
-  void write(const std::string& name, const at::Tensor& array);        // u8, i32, i64, f16 (as f32), f32, f64; any shape
+  // u8, i8, i16, i32, i64, f32, f64; f16 and bf16 as f32, bool as u8; any shape, CPU or GPU.
+  void write(const std::string& name, const at::Tensor& array);
   void attribute(const std::string& name, const std::string& value);   // on the root group
   void attribute(const std::string& name, int64_t value);
   void attribute(const std::string& name, double value);
@@ -31,8 +33,10 @@ class Hdf5Reader {
  public:
   explicit Hdf5Reader(const std::filesystem::path& path);
   ~Hdf5Reader();
-  std::vector<std::string> names() const;
+  std::vector<std::string> names() const;                              // of all datasets, with their groups, sorted
   bool contains(const std::string& name) const;
+  // Integers keep their size (u16 and u32 widen to i32 and i64), f16 becomes f32. InputError also for a dataset
+  // that was not written whole, lies outside the file, or has other elements or filters.
   at::Tensor read(const std::string& name) const;
   std::string text_attribute(const std::string& name) const;
   int64_t integer_attribute(const std::string& name) const;

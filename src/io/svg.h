@@ -46,13 +46,15 @@ struct ScatterFigure {
 };
 std::string scatter_svg(const ScatterFigure& figure);
 
-// A rooted tree, levels from top to bottom. Nodes in any order with parent < own index; parent -1 is the root.
+// A rooted tree, levels from top to bottom. Nodes in any order with parent < own index; parent -1 is the root, node 0.
+// A node's level is larger than its parent's. Of more than about 1500 nodes the best and the most visited are drawn.
 struct TreeFigure {
   std::string title;
   std::vector<int64_t> parent, level;
   std::vector<double> value;        // colours the node
   std::vector<double> weight;       // its size (visit count)
-  std::vector<std::string> level_labels, thumbnails;  // thumbnails: PNG files encoded as base64, "" for none; may be empty
+  std::vector<std::string> level_labels;  // label of level l at index l; empty: the numbers
+  std::vector<std::string> thumbnails;    // one a node: a PNG file in base64 or ""; the best that fit are drawn
   std::string value_label = "value";
   int64_t width = 900, height = 480;
 };

@@ -1,0 +1,108 @@
+#include "align/reward.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "models/closed_form.h"
+#include "models/image_classifier.h"
+
+namespace linden {
+namespace {
+
+at::Tensor to_host(const at::Tensor& reward) { return reward.to(at::kCPU, at::kDouble).contiguous(); }
+
+class ClassifierReward final : public Reward {
+ public:
+  ClassifierReward(std::shared_ptr<ImageClassifier> classifier, std::vector<int64_t> classes, const std::string& folder)
+      : classifier_(std::move(classifier)), classes_(std::move(classes)) {
+    description_ = fmt::format("log p({} {} | x), {}", classes_.size() == 1 ? "class" : "best of classes", fmt::join(classes_, ", "), folder);
+  }
+  at::Tensor evaluate(const at::Tensor& samples) override {
+    const at::NoGradGuard no_grad;
+    const at::Tensor log_probability = classifier_->logits(samples).log_softmax(1);
+    const at::Tensor index = at::tensor(classes_, at::kLong).to(samples.device());
+    return to_host(log_probability.index_select(1, index).amax(1));
+  }
+  std::string description() const override { return description_; }
+
+ private:
+  std::shared_ptr<ImageClassifier> classifier_;
+  std::vector<int64_t> classes_;
+  std::string description_;
+};
+
+class RingMixtureReward final : public Reward {
+ public:
+  RingMixtureReward(MixtureModes modes, std::vector<double> weights, bool exact) : reward_(std::move(modes), std::move(weights)), exact_(exact) {}
+  at::Tensor evaluate(const at::Tensor& samples) override { return to_host(reward_(samples.to(at::kCPU, at::kDouble))); }
+  std::string description() const override { return "log ratio of re-weighted to equal modes"; }
+  std::optional<double> exact_root_value(double lambda) const override {
+    return exact_ && lambda == 1.0 ? std::optional(reward_.root_value()) : std::nullopt;
+  }
+
+ private:
+  MixtureReward reward_;
+  bool exact_;
+};
+
+class SquaredNormReward final : public Reward {
+ public:
+  SquaredNormReward(double scale, bool checkerboard) : scale_(scale), checkerboard_(checkerboard) {}
+  at::Tensor evaluate(const at::Tensor& samples) override { return to_host(scale_ * samples.to(at::kDouble).flatten(1).square().sum(1)); }
+  std::string description() const override { return fmt::format("{} |x|^2", scale_); }
+  std::optional<double> exact_root_value(double lambda) const override {
+    return checkerboard_ && scale_ == -0.5 && lambda == 1.0 ? std::optional(CheckerboardReward().root_value()) : std::nullopt;
+  }
+
+ private:
+  double scale_;
+  bool checkerboard_;
+};
+
+std::unique_ptr<Reward> build(const ClassifierRewardConfig& config, const PriorConfig&, at::Device device) {
+  const std::vector<int64_t> classes = asked_classes(config);
+  auto classifier = load_classifier(config.folder, device);
+  for (int64_t c : classes)
+    if (c >= classifier->num_classes())
+      throw ConfigError(fmt::format("reward asks for class {}, but the classifier in {} has {} classes (allowed 0..{})", c, config.folder,
+                                    classifier->num_classes(), classifier->num_classes() - 1));
+  return std::make_unique<ClassifierReward>(std::move(classifier), classes, config.folder);
+}
+
+std::unique_ptr<Reward> build(const MixtureRewardConfig& config, const PriorConfig& prior, at::Device) {
+  const auto* mixture = std::get_if<GaussianMixturePriorConfig>(&prior);
+  if (mixture && (mixture->num_modes != config.num_modes || mixture->radius != config.radius || mixture->sigma != config.sigma))
+    throw ConfigError(fmt::format("reward mixture_log_ratio has {} modes, radius {}, sigma {}, but prior gaussian_mixture has {}, {}, {}: make them equal",
+                                  config.num_modes, config.radius, config.sigma, mixture->num_modes, mixture->radius, mixture->sigma));
+  if (std::holds_alternative<UNet2DPriorConfig>(prior) || std::holds_alternative<CheckerboardPriorConfig>(prior))
+    throw ConfigError("reward mixture_log_ratio needs a prior of 2-D mixture points: gaussian_mixture, or mlp trained on it");
+  std::vector<double> weights;
+  for (int64_t i = 1; i <= config.num_modes; ++i) weights.push_back(std::exp(config.growth * static_cast<double>(i)));
+  return std::make_unique<RingMixtureReward>(ring_of_modes(config.num_modes, config.radius, config.sigma), weights, mixture != nullptr);
+}
+
+std::unique_ptr<Reward> build(const SquaredNormRewardConfig& config, const PriorConfig& prior, at::Device) {
+  return std::make_unique<SquaredNormReward>(config.scale, std::holds_alternative<CheckerboardPriorConfig>(prior));
+}
+
+}  // namespace
+
+std::vector<int64_t> asked_classes(const RewardConfig& config) {
+  const auto* classifier = std::get_if<ClassifierRewardConfig>(&config);
+  if (!classifier) return {};
+  if (classifier->digit >= 0 && !classifier->digits.empty())
+    throw ConfigError("reward names both digit and digits: keep one");
+  std::vector<int64_t> classes = classifier->digits;
+  if (classifier->digit >= 0) classes = {classifier->digit};
+  if (classes.empty()) throw ConfigError("reward classifier names no class: set reward.digit, or reward.digits to a list");
+  return classes;
+}
+
+std::unique_ptr<Reward> make_reward(const RewardConfig& config, const PriorConfig& prior, at::Device device) {
+  return std::visit([&](const auto& c) { return build(c, prior, device); }, config);
+}
+
+}  // namespace linden

@@ -1,0 +1,16 @@
+// Numbers as people read them.
+#pragma once
+
+#include <string>
+
+#include "experiment/metric_catalogue.h"
+#include "experiment/table.h"
+
+namespace linden {
+
+// "0.0123", "1,234", "98.0 %": three significant digits, whole numbers in full. "–" for no value.
+std::string format_number(double value, Display display = Display::kNumber);
+// "0.0123 ± 0.0040" when there are several runs.
+std::string format_statistic(const Statistic& value, Display display = Display::kNumber);
+
+}  // namespace linden

@@ -1,0 +1,129 @@
+#include "experiment/sample_run.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <chrono>
+#include <cmath>
+
+#include "core/device.h"
+#include "core/error.h"
+#include "core/logging.h"
+#include "core/progress.h"
+#include "evaluate/sample_statistics.h"
+#include "experiment/sample_sheet.h"
+#include "io/event_sink.h"
+#include "io/hdf5.h"
+#include "models/image_classifier.h"
+
+namespace linden {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double kConfident = 0.9;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+void save(const RunDirectory& run, const at::Tensor& samples, int64_t seed) {
+  Hdf5Writer file(run.file("samples.h5"));
+  file.write("samples", samples);
+  file.attribute("seed", seed);
+  file.close();
+}
+
+// Finished samples of an earlier part of the run, [D, ...]; D = 0 if there are none.
+at::Tensor finished_samples(const RunDirectory& run, const StateSpec& spec) {
+  std::vector<int64_t> shape = {0};
+  shape.insert(shape.end(), spec.shape.begin(), spec.shape.end());
+  if (!run.resumed() || !std::filesystem::exists(run.file("samples.h5"))) return at::empty(shape);
+  at::Tensor samples = Hdf5Reader(run.file("samples.h5")).read("samples");
+  check_input(samples.sizes().slice(1) == at::IntArrayRef(spec.shape), "{}: samples have another shape than the prior's", run.file("samples.h5").string());
+  log_info("resumed with {} finished samples", samples.size(0));
+  return samples;
+}
+
+void fill_judge(SampleSummary& out, const SampleConfig& config, const at::Tensor& samples, at::Device device) {
+  if (config.judge.folder.empty()) return;
+  const at::NoGradGuard no_grad;
+  const auto judge = load_classifier(config.judge.folder, device);
+  std::vector<at::Tensor> logits, features;
+  for (const at::Tensor& part : samples.split(512)) {
+    logits.push_back(judge->logits(part.to(device)).cpu());
+    features.push_back(judge->features(part.to(device)).cpu());
+  }
+  const at::Tensor all = at::cat(logits);
+  out.judge = config.judge.folder;
+  out.confident_share = confident_share(all, kConfident);
+  if (samples.size(0) > 1) out.diversity = diversity(at::cat(features));
+  for (int64_t k = 0; k < judge->num_classes(); ++k) out.class_shares.push_back(class_share(all, std::vector<int64_t>{k}));
+}
+
+}  // namespace
+
+void visit_fields(FieldVisitor& v, SampleConfig& c) {
+  visit_run_fields(v, c.run);
+  visit(v, Field("prior", "the diffusion model that is sampled"), c.prior);
+  visit(v, Field("sampler", "how one step goes"), c.sampler);
+  visit(v, Field("executor", "how steps run on the device"), c.executor);
+  visit(v, Field("judge", "an independent reader of the samples"), c.judge);
+  visit(v, Field("num_samples", "samples to draw").at_least(1).changeable(), c.num_samples);
+  visit(v, Field("batch_size", "trajectories in flight at once").at_least(1).at_most(65535), c.batch_size);
+  visit(v, Field("grid_images", "images on the contact sheet").at_least(1).changeable(), c.grid_images);
+  visit(v, Field("save_every_seconds", "how often finished samples are saved").above(0).changeable(), c.save_every_seconds);
+}
+
+void visit_fields(FieldVisitor& v, SampleSummary& c) {
+  visit(v, Field("num_samples", "samples drawn"), c.num_samples);
+  visit(v, Field("nfe", "function evaluations of the prior"), c.nfe);
+  visit(v, Field("network_calls", "network calls"), c.network_calls);
+  visit(v, Field("sampling_seconds", "wall time of sampling"), c.sampling_seconds);
+  visit(v, Field("nfe_per_second", "of sampling"), c.nfe_per_second);
+  visit(v, Field("judge", "folder of the judge"), c.judge);
+  visit(v, Field("confident_share", "share in which the judge gives some class at least 0.9"), c.confident_share);
+  visit(v, Field("diversity", "mean pairwise cosine distance of the judge's features"), c.diversity);
+  visit(v, Field("class_shares", "what the judge reads, by class"), c.class_shares);
+}
+
+void run_sample(SampleConfig config, const RunOptions& options) {
+  const at::Device device = set_up_device(config.run, config.executor.float32 == "exact" ? Float32Math::kExact : Float32Math::kTf32);
+  const Prior prior = load_prior(config.prior, device);
+  const auto executor = make_executor(make_denoiser(prior.network, prior.schedule, config.sampler), static_cast<uint64_t>(config.run.seed), config.executor);
+  ConfigRefOf<SampleConfig> ref(config);
+  RunDirectory run(options, ref);
+  run.add_sink(std::make_unique<EventSink>(run.path()));
+  std::vector<at::Tensor> parts = {finished_samples(run, executor->denoiser().state())};
+  int64_t done = parts.front().size(0);
+  executor->warm_up(config.batch_size);
+  Progress progress("sample", config.num_samples, "sample", done);
+  const auto start = Clock::now();
+  auto saved = start;
+  while (done < config.num_samples) {
+    std::vector<int64_t> indices(static_cast<size_t>(std::min(config.batch_size, config.num_samples - done)));
+    for (size_t i = 0; i < indices.size(); ++i) indices[i] = done + static_cast<int64_t>(i);
+    parts.push_back(sample_chain(*executor, indices).cpu().contiguous());
+    done += static_cast<int64_t>(indices.size());
+    progress.update(done);
+    if (interrupt_requested() || seconds_since(saved) >= config.save_every_seconds) {
+      save(run, at::cat(parts), config.run.seed);
+      saved = Clock::now();
+    }
+    if (interrupt_requested()) throw Interrupted(fmt::format("interrupted after {} samples, which are saved in {}: --resume goes on", done, run.path().string()));
+  }
+  progress.finish();
+  SampleSummary summary;
+  summary.sampling_seconds = seconds_since(start);
+  const at::Tensor samples = at::cat(parts).narrow(0, 0, config.num_samples);
+  save(run, samples, config.run.seed);
+  write_sample_sheet(run.path(), samples, config.grid_images, {{"seed", std::to_string(config.run.seed)}});
+  summary.num_samples = config.num_samples;
+  summary.nfe = executor->count().nfe;
+  summary.network_calls = executor->count().network_calls;
+  summary.nfe_per_second = static_cast<double>(summary.nfe) / std::max(summary.sampling_seconds, 1e-9);
+  fill_judge(summary, config, samples, device);
+  ConfigRefOf<SampleSummary> summary_ref(summary);
+  run.write_summary(summary_ref);
+  log_info("{} samples, {:.0f} NFE/s: {}", summary.num_samples, summary.nfe_per_second, run.path().string());
+}
+
+}  // namespace linden

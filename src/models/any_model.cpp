@@ -1,0 +1,90 @@
+#include "models/any_model.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "models/classifier.h"
+#include "models/image_classifier.h"
+#include "models/judge.h"
+#include "models/mlp_denoiser.h"
+#include "models/model_folder.h"
+#include "models/unet2d.h"
+#include "nn/channels_last.h"
+
+namespace linden {
+namespace {
+
+// Networks of (sample, timestep).
+template <class Holder>
+AnyModel denoiser_model(Holder network) {
+  AnyModel model;
+  model.module = network.ptr();
+  model.inputs = {"sample", "timestep"};
+  model.forward = [network](const NamedTensors& inputs) mutable {
+    const at::Tensor& sample = inputs.at("sample");
+    at::Tensor timestep = inputs.at("timestep");
+    check_input(timestep.numel() == 1 || (timestep.dim() == 1 && timestep.size(0) == sample.size(0)),
+                "timestep is [{}], wanted one number, or [{}] as sample has that many rows",
+                fmt::join(timestep.sizes(), ", "), sample.size(0));
+    if (timestep.numel() == 1) timestep = timestep.reshape({1}).expand({sample.size(0)});
+    return NamedTensors{{"sample", network(sample, timestep)}};
+  };
+  return model;
+}
+
+AnyModel classifier_model(std::shared_ptr<ImageClassifier> classifier) {
+  AnyModel model;
+  model.module = classifier;
+  model.inputs = {"sample"};
+  model.forward = [classifier](const NamedTensors& inputs) {
+    const at::Tensor& sample = inputs.at("sample");
+    return NamedTensors{{"logits", classifier->logits(sample)}, {"features", classifier->features(sample)}};
+  };
+  return model;
+}
+
+}  // namespace
+
+AnyModel load_any_model(const std::filesystem::path& folder, const std::string& weights, at::Device device,
+                        at::ScalarType dtype) {
+  const std::string class_name = model_class_name(folder);
+  AnyModel model;
+  if (class_name == UNet2DConfig::kClassName) {
+    model = denoiser_model(load_unet2d(folder, weights));
+  } else if (class_name == MlpDenoiserConfig::kClassName) {
+    model = denoiser_model(load_mlp_denoiser(folder, weights));
+  } else if (class_name == DigitClassifierConfig::kClassName || class_name == DigitJudgeConfig::kClassName) {
+    model = classifier_model(load_classifier(folder, at::kCPU, weights));
+  } else {
+    throw InputError(fmt::format("{}: _class_name is {}; linden has {}, {}, {} and {}", (folder / "config.json").string(),
+                                 class_name, UNet2DConfig::kClassName, MlpDenoiserConfig::kClassName,
+                                 DigitClassifierConfig::kClassName, DigitJudgeConfig::kClassName));
+  }
+  model.class_name = class_name;
+  model.module->to(device, dtype);
+  model.module->eval();
+  weights_to_channels_last(*model.module);
+  return model;
+}
+
+NamedTensors run_model(const AnyModel& model, const NamedTensors& inputs, at::Device device, at::ScalarType dtype) {
+  NamedTensors moved;
+  for (const std::string& name : model.inputs) {
+    const auto found = inputs.find(name);
+    check_input(found != inputs.end(), "{}: the input tensor \"{}\" is missing; wanted: {}", model.class_name, name,
+                fmt::join(model.inputs, ", "));
+    const bool is_data = found->second.is_floating_point() && name != "timestep";
+    at::Tensor tensor = found->second.to(device);
+    if (is_data) tensor = tensor.to(dtype);
+    moved[name] = tensor.dim() == 4 ? tensor.contiguous(at::MemoryFormat::ChannelsLast) : tensor;
+  }
+  for (const auto& [name, tensor] : inputs) {
+    check_input(moved.contains(name), "{}: there is no input \"{}\"; wanted: {}", model.class_name, name,
+                fmt::join(model.inputs, ", "));
+  }
+  return model.forward(moved);
+}
+
+}  // namespace linden

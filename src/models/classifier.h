@@ -1,0 +1,39 @@
+// The digit classifier that guides: conv 5x5 -> ReLU -> max-pool 2, twice (16 and 32 channels), then one linear
+// layer. Diffusion Tree Sampling (Jain et al. 2025), appendix F.2; there padding and input size are not said:
+// here padding 2 and 32 x 32.
+#pragma once
+
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+
+#include "core/config.h"
+#include "models/image_classifier.h"
+#include "models/model_folder.h"
+
+namespace linden {
+
+struct DigitClassifierConfig {
+  static constexpr const char* kClassName = "DigitClassifier";
+  static NullableKeys nullable_keys() { return {}; }
+  int64_t image_size = 32;        // rows and columns
+  int64_t in_channels = 1;
+  int64_t num_classes = 10;
+};
+void visit_fields(FieldVisitor& v, DigitClassifierConfig& c);
+
+class DigitClassifierImpl : public ImageClassifier {
+ public:
+  explicit DigitClassifierImpl(const DigitClassifierConfig& config);
+  at::Tensor logits(const at::Tensor& x) override;
+  at::Tensor features(const at::Tensor& x) override;  // [B, 32 (Y/4) (X/4)]
+  int64_t num_classes() const override { return config_.num_classes; }
+  int64_t num_features() const override { return linear->options.in_features(); }
+  void save(const std::filesystem::path& folder, at::ScalarType dtype) const override;
+
+ private:
+  DigitClassifierConfig config_;
+  torch::nn::Conv2d conv1{nullptr}, conv2{nullptr};
+  torch::nn::Linear linear{nullptr};
+};
+
+}  // namespace linden

@@ -1,0 +1,44 @@
+// The digit classifier that judges and never guides: built, seeded and trained apart from the guide, so that a
+// sample which merely fools the guide does not fool it too. One 3x3 convolution at full size and three of stride 2,
+// each with group norm and SiLU; the mean over pixels; one linear layer.
+#pragma once
+
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+
+#include <vector>
+
+#include "core/config.h"
+#include "models/image_classifier.h"
+#include "models/model_folder.h"
+
+namespace linden {
+
+struct DigitJudgeConfig {
+  static constexpr const char* kClassName = "DigitJudge";
+  static NullableKeys nullable_keys() { return {}; }
+  int64_t in_channels = 1;
+  int64_t num_classes = 10;
+  std::vector<int64_t> channels = {16, 32, 64, 64};  // the first at full size, each next one at half the size
+  int64_t norm_groups = 8;
+};
+void visit_fields(FieldVisitor& v, DigitJudgeConfig& c);
+
+class DigitJudgeImpl : public ImageClassifier {
+ public:
+  explicit DigitJudgeImpl(const DigitJudgeConfig& config);
+  at::Tensor logits(const at::Tensor& x) override;
+  at::Tensor features(const at::Tensor& x) override;  // [B, channels.back()]
+  int64_t num_classes() const override { return config_.num_classes; }
+  int64_t num_features() const override { return config_.channels.back(); }
+  void save(const std::filesystem::path& folder, at::ScalarType dtype) const override;
+
+ private:
+  DigitJudgeConfig config_;
+  std::vector<torch::nn::Conv2d> convs;
+  std::vector<torch::nn::GroupNorm> norms;
+  torch::nn::Linear linear{nullptr};
+};
+
+}  // namespace linden

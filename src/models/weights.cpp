@@ -1,0 +1,77 @@
+#include "models/weights.h"
+
+#include <ATen/core/grad_mode.h>
+#include <fmt/ranges.h>
+
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+
+namespace linden {
+namespace {
+
+// "a.query.weight" -> "a.to_q.weight": names of diffusers before 0.17.
+std::string current_name(const std::string& name) {
+  static const std::array<std::pair<std::string, std::string>, 4> renamed = {{
+      {".query.", ".to_q."}, {".key.", ".to_k."}, {".value.", ".to_v."}, {".proj_attn.", ".to_out.0."}}};
+  if (name.find("attentions.") == std::string::npos) return name;
+  for (const auto& [old_part, new_part] : renamed) {
+    const auto found = name.find(old_part);
+    if (found != std::string::npos) return std::string(name).replace(found, old_part.size(), new_part);
+  }
+  return name;
+}
+
+// [O, I, 1, 1] or [O, I, 1] where [O, I] is wanted: a linear layer stored as a 1x1 convolution.
+bool is_pointwise_form(const at::Tensor& tensor, const at::Tensor& wanted) {
+  if (wanted.dim() != 2 || tensor.dim() <= 2 || tensor.numel() != wanted.numel()) return false;
+  return tensor.size(0) == wanted.size(0) && tensor.size(1) == wanted.size(1);
+}
+
+std::string shape_text(const at::Tensor& tensor) { return fmt::format("[{}]", fmt::join(tensor.sizes(), ", ")); }
+
+void append_list(std::string& message, const std::vector<std::string>& lines, const std::string& what) {
+  if (lines.empty()) return;
+  message += fmt::format("\n  {} {}:\n    {}", lines.size(), what, fmt::join(lines, "\n    "));
+}
+
+}  // namespace
+
+NamedTensors named_weights(const torch::nn::Module& module) {
+  NamedTensors weights;
+  for (const auto& item : module.named_parameters()) weights[item.key()] = item.value();
+  for (const auto& item : module.named_buffers()) weights[item.key()] = item.value();
+  return weights;
+}
+
+void load_weights(torch::nn::Module& module, const NamedTensors& tensors, const std::string& origin) {
+  NamedTensors wanted = named_weights(module), given;
+  std::vector<std::string> missing, surplus, misshaped;
+  for (const auto& [name, tensor] : tensors) {
+    const std::string current = current_name(name);
+    const auto target = wanted.find(current);
+    if (target == wanted.end() || !given.emplace(current, tensor).second) {
+      surplus.push_back(fmt::format("{} {}", name, shape_text(tensor)));
+    } else if (is_pointwise_form(tensor, target->second)) {
+      given[current] = tensor.reshape(target->second.sizes());
+    } else if (tensor.sizes() != target->second.sizes()) {
+      misshaped.push_back(fmt::format("{} is {}, wanted {}", name, shape_text(tensor), shape_text(target->second)));
+    }
+  }
+  for (const auto& [name, tensor] : wanted) {
+    if (!given.contains(name)) missing.push_back(fmt::format("{} {}", name, shape_text(tensor)));
+  }
+  if (!missing.empty() || !surplus.empty() || !misshaped.empty()) {
+    std::string message = fmt::format("{}: the tensors do not fit the model that the config describes", origin);
+    append_list(message, missing, "missing");
+    append_list(message, surplus, "that the model does not have");
+    append_list(message, misshaped, "of another shape");
+    throw InputError(message + "\n  Check that config.json and the weight file belong together.");
+  }
+  at::NoGradGuard no_grad;
+  for (auto& [name, target] : wanted) target.copy_(given.at(name));
+}
+
+}  // namespace linden

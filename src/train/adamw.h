@@ -1,0 +1,39 @@
+// AdamW on flat buffers: one fused kernel a step on any device.
+//   p <- p - lr wd p;  m <- b1 m + (1-b1) g;  v <- b2 v + (1-b2) g^2
+//   p <- p - lr (m / (1-b1^s)) / (sqrt(v / (1-b2^s)) + eps)       (Loshchilov and Hutter 2019, alg. 2)
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "core/config.h"
+
+namespace linden {
+
+struct AdamWConfig {
+  static constexpr const char* kType = "adamw";
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.01;
+};
+void visit_fields(FieldVisitor& v, AdamWConfig& c);
+
+class AdamW {
+ public:
+  AdamW(const AdamWConfig& config, const at::Tensor& values);
+  // Step number `step` (1, 2, ...) with the learning rate of that step. values, gradients: [P].
+  void step(const at::Tensor& values, const at::Tensor& gradients, int64_t step, double learning_rate);
+
+  at::Tensor mean, variance;   // m, v: [P]
+
+ private:
+  AdamWConfig config_;
+  at::Tensor step_;            // what the kernel reads for the bias correction
+};
+
+// Scales `gradients` so that their 2-norm is at most `maximum`; returns the norm before, a tensor on the
+// device (no synchronisation). maximum 0: only measures.
+at::Tensor clip_gradient_norm(const at::Tensor& gradients, double maximum);
+
+}  // namespace linden

@@ -1,0 +1,59 @@
+#include "train/batch_plan.h"
+
+#include <ATen/ATen.h>
+
+#include "core/error.h"
+#include "core/random.h"
+
+namespace linden {
+namespace {
+
+constexpr int64_t kBlock = 64;          // steps
+constexpr uint32_t kShiftStream = 1;    // step of a Purpose::kData stream; 0 belongs to the permutations
+
+}  // namespace
+
+BatchPlan::BatchPlan(const BatchPlanConfig& config, at::Device device) : config_(config), device_(device) {
+  check(config.batch_size >= 1 && config.batch_size <= config.num_examples, "BatchPlan: batch_size is {} for {} examples",
+        config.batch_size, config.num_examples);
+  rows_ = at::arange(config.batch_size, at::dtype(at::kLong).device(device));
+}
+
+void BatchPlan::draw_block(int64_t block) {
+  const int64_t batch = config_.batch_size;
+  const at::Tensor examples = at::empty({kBlock, batch}, at::kLong), timesteps = at::empty({kBlock, batch}, at::kLong);
+  const at::Tensor shifts = at::zeros({kBlock, batch, 2}, at::kLong), steps = at::empty({kBlock, batch}, at::kLong);
+  int64_t* example = examples.data_ptr<int64_t>();
+  int64_t* timestep = timesteps.data_ptr<int64_t>();
+  int64_t* shift = shifts.data_ptr<int64_t>();
+  for (int64_t i = 0; i < kBlock; ++i) {
+    const int64_t step = block * kBlock + i, epoch = step / steps_per_epoch(), first = step % steps_per_epoch() * batch;
+    if (epoch != epoch_) {
+      order_ = permutation(config_.seed, Purpose::kData, static_cast<uint64_t>(epoch), config_.num_examples);
+      epoch_ = epoch;
+    }
+    RandomStream timestep_stream(config_.seed, Purpose::kTimestep, static_cast<uint64_t>(step));
+    RandomStream shift_stream(config_.seed, Purpose::kData, static_cast<uint64_t>(step), kShiftStream);
+    for (int64_t b = 0; b < batch; ++b) {
+      *example++ = order_[static_cast<size_t>(first + b)];
+      *timestep++ = static_cast<int64_t>(timestep_stream.below(static_cast<uint64_t>(config_.num_timesteps)));
+      for (int axis = 0; axis < 2; ++axis, ++shift)
+        if (config_.max_shift > 0) *shift = static_cast<int64_t>(shift_stream.below(2 * static_cast<uint64_t>(config_.max_shift) + 1)) - config_.max_shift;
+    }
+    steps[i].fill_(step);
+  }
+  examples_ = examples.to(device_);
+  timesteps_ = timesteps.to(device_);
+  shifts_ = shifts.to(device_);
+  steps_ = steps.to(device_);
+  block_ = block;
+}
+
+StepDraw BatchPlan::at(int64_t step) {
+  check(step >= 1, "BatchPlan::at: step is {}, steps count from 1", step);
+  const int64_t block = (step - 1) / kBlock, i = (step - 1) % kBlock;
+  if (block != block_) draw_block(block);
+  return {examples_[i], timesteps_[i], shifts_[i], rows_, steps_[i]};
+}
+
+}  // namespace linden

@@ -1,0 +1,45 @@
+#include "train/config.h"
+
+#include "core/error.h"
+
+namespace linden {
+
+void visit_fields(FieldVisitor& v, TrainConfig& c) {
+  visit_run_fields(v, c.run);
+  visit(v, Field("task", "what is learned"), c.task);
+  visit(v, Field("model", "the network"), c.model);
+  visit(v, Field("data", "what it learns from"), c.data);
+  visit(v, Field("steps", "optimiser steps in all; changing it bends a cosine or linear schedule from there on").at_least(1).changeable(), c.steps);
+  visit(v, Field("batch_size", "examples a step").at_least(1), c.batch_size);
+  visit(v, Field("optimizer", "AdamW"), c.optimizer);
+  visit(v, Field("learning_rate", "how the rate of the optimizer changes with the step"), c.learning_rate);
+  visit(v, Field("ema_decay", "decay of the average of the weights, which is what is kept; warmed up; 0: no average").between(0, 0.9999999), c.ema_decay);
+  visit(v, Field("gradient_clip", "largest 2-norm of the gradient; 0: no clipping").at_least(0), c.gradient_clip);
+  visit(v, Field("precision", "on a GPU: fp32 exact, tf32 (fp32 with 10-bit products), or bf16 (autocast)").one_of({"fp32", "tf32", "bf16"}), c.precision);
+  visit(v, Field("channels_last", "memory layout of images and convolutions"), c.channels_last);
+  visit(v, Field("log_every", "steps between two rows of metrics.csv").between(1, 100000), c.log_every);
+  visit(v, Field("checkpoint_every", "steps between two saved states").at_least(1).changeable(), c.checkpoint_every);
+  visit(v, Field("keep_checkpoints", "saved states that are kept").at_least(1).changeable(), c.keep_checkpoints);
+  visit(v, Field("sample_every", "noise prediction: steps between two sample grids; 0: one at the end").at_least(0).changeable(), c.sample_every);
+  visit(v, Field("num_grid_samples", "samples in a grid").between(1, 4096).changeable(), c.num_grid_samples);
+  visit(v, Field("export_dtype", "dtype of the finished model folder").one_of({"fp32", "fp16"}).changeable(), c.export_dtype);
+}
+
+void require_consistent(const TrainConfig& c) {
+  const bool noise = std::holds_alternative<NoisePredictionTask>(c.task);
+  const std::string model = model_type(c.model), data = data_type(c.data);
+  if (noise != predicts_noise(c.model))
+    throw ConfigError(fmt::format("task.type {} does not go with model.type {}; {}", noise ? "noise_prediction" : "classification", model,
+                                  noise ? "noise is predicted by unet2d or mlp" : "classes are told apart by digit_classifier or digit_judge"));
+  if (!noise && !has_labels(c.data))
+    throw ConfigError(fmt::format("task.type classification needs labels, but data.type {} has none; use mnist", data));
+  require_fitting_model(c.model, example_shape(c.data), data);
+}
+
+void require_fitting_batch(const TrainConfig& c, int64_t num_examples) {
+  if (c.batch_size > num_examples)
+    throw ConfigError(fmt::format("batch_size is {}, but data.type {} holds {} examples (allowed 1..{})", c.batch_size, data_type(c.data),
+                                  num_examples, num_examples));
+}
+
+}  // namespace linden

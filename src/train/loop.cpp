@@ -1,0 +1,198 @@
+#include "train/loop.h"
+
+#include <torch/torch.h>
+
+#include "core/error.h"
+#include "core/logging.h"
+#include "core/progress.h"
+#include "core/random.h"
+#include "models/scheduler_file.h"
+#include "train/autocast.h"
+#include "train/batch_plan.h"
+#include "train/loss_log.h"
+#include "train/sample_grid.h"
+#include "train/state.h"
+
+namespace linden {
+namespace {
+
+BatchPlanConfig plan_of(const TrainConfig& config, int64_t num_examples) {
+  BatchPlanConfig plan;
+  plan.seed = static_cast<uint64_t>(config.run.seed);
+  plan.num_examples = num_examples;
+  plan.batch_size = config.batch_size;
+  if (const auto* noise = std::get_if<NoisePredictionTask>(&config.task)) plan.num_timesteps = noise->schedule.num_train_steps;
+  if (const auto* classes = std::get_if<ClassificationTask>(&config.task)) plan.max_shift = classes->max_shift;
+  return plan;
+}
+
+// All that a run of the loop works on.
+class Training {
+ public:
+  Training(const TrainConfig& config, RunDirectory& run, at::Device device)
+      : config_(config), run_(run), device_(device), seed_(static_cast<uint64_t>(config.run.seed)), set_(load_set()),
+        trainee_(make_trainee(config.model, example_shape(config.data), seed_, config.channels_last)), weights_(on_device(trainee_.module)),
+        optimizer_(config.optimizer, weights_.values), ema_(config.ema_decay, weights_.values), state_{weights_, optimizer_, ema_},
+        plan_(plan_of(config, set_.examples.size(0)), device), objective_(make_objective(config.task, trainee_, set_, seed_)),
+        losses_(config.log_every, device) {}
+
+  TrainSummary run() {
+    resume();
+    log_info("{} {}: {} parameters, {} examples, {} steps an epoch, on {}", task_name(), model_type(config_.model), weights_.num_parameters(),
+             set_.examples.size(0), plan_.steps_per_epoch(), device_.str());
+    Progress progress("train", config_.steps, "step", done_.step);
+    while (done_.step < config_.steps) {
+      step(done_.step + 1);
+      const bool last = done_.step == config_.steps;
+      if (done_.step % config_.log_every == 0 || last) log();
+      if (config_.sample_every > 0 && done_.step % config_.sample_every == 0 && !last) sample();
+      if (done_.step % config_.checkpoint_every == 0 || last) save();
+      progress.update(done_.step, note_);
+      if (interrupt_requested() && !last) {
+        save();
+        throw Interrupted(fmt::format("stopped after step {}; go on with --resume --output {}", done_.step, run_.path().string()));
+      }
+    }
+    progress.finish();
+    return finish();
+  }
+
+ private:
+  TrainingSet load_set() const {
+    TrainingSet set = load_training_set(config_.data, seed_);
+    require_fitting_batch(config_, set.examples.size(0));
+    return {set.examples.to(device_), set.labels.defined() ? set.labels.to(device_) : set.labels};
+  }
+
+  std::shared_ptr<torch::nn::Module> on_device(const std::shared_ptr<torch::nn::Module>& module) const {
+    module->to(device_);
+    return module;
+  }
+
+  std::string task_name() const {
+    return std::visit([](const auto& task) { return std::string(task.kType); }, config_.task);
+  }
+
+  void resume() {
+    if (!run_.resumed()) return;
+    if (const auto folder = newest_train_state(run_.path())) {
+      done_ = load_train_state(*folder, state_);
+      losses_.restore(done_.pending_losses, done_.pending_norms);
+      log_info("going on from {}", folder->string());
+    }
+    run_.cut_metrics_after(done_.step);
+  }
+
+  // One step: draw, forward, backward, clip, AdamW, average. Nothing here waits for the device.
+  void step(int64_t number) {
+    torch::manual_seed(stream_key(seed_, Purpose::kTrainingNoise) + static_cast<uint64_t>(number));  // dropout, where there is any
+    const StepDraw draw = plan_.at(number);
+    weights_.gradients.zero_();
+    at::Tensor loss;
+    {
+      const Bf16Scope bf16(config_.precision == "bf16", device_);
+      loss = objective_->loss(draw);
+    }
+    loss.backward();
+    const at::Tensor norm = clip_gradient_norm(weights_.gradients, config_.gradient_clip);
+    const torch::NoGradGuard no_grad;
+    optimizer_.step(weights_.values, weights_.gradients, number, learning_rate(number));
+    ema_.update(weights_.values, number);
+    losses_.add(loss, norm);
+    done_.step = number;
+    done_.examples_seen += config_.batch_size;
+  }
+
+  double learning_rate(int64_t step) const {
+    return config_.optimizer.learning_rate * learning_rate_factor(config_.learning_rate, step, config_.steps);
+  }
+
+  void require_finite() const {
+    const auto folder = newest_train_state(run_.path());
+    losses_.require_finite(done_.step, folder ? "the last good state is " + folder->string() : "no state was saved before it");
+  }
+
+  void log() {
+    require_finite();
+    done_.last_loss = mean(losses_.losses());
+    run_.log_metrics(done_.step, {{"loss", done_.last_loss}, {"gradient_norm", mean(losses_.norms())}, {"learning_rate", learning_rate(done_.step)}});
+    note_ = fmt::format("loss {:.4f}", done_.last_loss);
+    losses_.clear();
+  }
+
+  void save() {
+    require_finite();
+    done_.pending_losses = losses_.losses();
+    done_.pending_norms = losses_.norms();
+    save_train_state(run_.path(), state_, done_, config_.keep_checkpoints);
+  }
+
+  void sample() {
+    const auto* task = std::get_if<NoisePredictionTask>(&config_.task);
+    if (!task) return;
+    const torch::NoGradGuard no_grad;
+    const UseAverage average(weights_.values, ema_);
+    const auto file = write_sample_grid(run_.path(), done_.step, trainee_, *task, device_, seed_, config_.num_grid_samples);
+    if (file.extension() == ".png") run_.log_image(done_.step, "samples", file);
+  }
+
+  // The averaged weights as they are exported, their test, and the model folder.
+  TrainSummary finish() {
+    sample();
+    const torch::NoGradGuard no_grad;
+    const UseAverage average(weights_.values, ema_);
+    const at::ScalarType dtype = config_.export_dtype == "fp16" ? at::kHalf : at::kFloat;
+    weights_.values.copy_(weights_.values.to(dtype));
+    TrainSummary summary{task_name(), model_type(config_.model), data_type(config_.data), done_.step, done_.examples_seen,
+                         weights_.num_parameters(), done_.last_loss, 0, 0};
+    if (trainee_.logits) {
+      const TrainingSet test_set = load_test_set(std::get<MnistData>(config_.data));
+      summary.num_test_examples = test_set.examples.size(0);
+      summary.test_accuracy = classification_accuracy(trainee_, {test_set.examples.to(device_), test_set.labels.to(device_)});
+      log_info("test accuracy {:.2f} % on {} digits", 100 * summary.test_accuracy, summary.num_test_examples);
+    }
+    const auto folder = run_.file("model");
+    trainee_.save(folder, dtype);
+    if (const auto* task = std::get_if<NoisePredictionTask>(&config_.task)) write_scheduler_config(folder, task->schedule);
+    log_info("model written to {}", folder.string());
+    return summary;
+  }
+
+  const TrainConfig& config_;
+  RunDirectory& run_;
+  at::Device device_;
+  uint64_t seed_;
+  TrainingSet set_;              // on the device
+  Trainee trainee_;
+  FlatParameters weights_;
+  AdamW optimizer_;
+  Ema ema_;
+  TrainState state_;
+  BatchPlan plan_;
+  std::unique_ptr<Objective> objective_;
+  LossLog losses_;
+  TrainProgress done_;
+  std::string note_;
+};
+
+}  // namespace
+
+void visit_fields(FieldVisitor& v, TrainSummary& s) {
+  visit(v, Field("task", "task.type"), s.task);
+  visit(v, Field("model", "model.type"), s.model);
+  visit(v, Field("data", "data.type"), s.data);
+  visit(v, Field("steps", "optimiser steps"), s.steps);
+  visit(v, Field("examples_seen", "training examples, with repetition"), s.examples_seen);
+  visit(v, Field("num_parameters", "of the network"), s.num_parameters);
+  visit(v, Field("final_loss", "mean over the last row of metrics.csv"), s.final_loss);
+  if (s.num_test_examples == 0) return;
+  visit(v, Field("num_test_examples", "test digits"), s.num_test_examples);
+  visit(v, Field("test_accuracy", "share that is classified right"), s.test_accuracy);
+}
+
+TrainSummary train(const TrainConfig& config, RunDirectory& run, at::Device device) {
+  require_consistent(config);
+  return Training(config, run, device).run();
+}
+
+}  // namespace linden

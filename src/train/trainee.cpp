@@ -1,0 +1,122 @@
+#include "train/trainee.h"
+
+#include <torch/torch.h>
+
+#include "core/error.h"
+#include "core/random.h"
+#include "models/model_folder.h"
+#include "nn/channels_last.h"
+
+namespace linden {
+namespace {
+
+namespace fs = std::filesystem;
+using Shape = std::vector<int64_t>;
+
+std::string text_of(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+template <class Model>
+void visit_model(FieldVisitor& v, Model& c) {
+  visit(v, Field("start_from", "model folder whose weights training starts from; empty: random weights by the seed"), c.start_from);
+  visit(v, Field("layout", "the network, as in a model folder's config.json"), c.layout);
+}
+
+at::Tensor in_layout(const at::Tensor& x, bool channels_last) {
+  return channels_last && x.dim() == 4 ? x.contiguous(at::MemoryFormat::ChannelsLast) : x;
+}
+
+template <class Module, class Layout>
+Trainee noise_trainee(const Layout& layout, bool channels_last) {
+  Module network(layout);
+  Trainee trainee;
+  trainee.module = network.ptr();
+  trainee.predict_noise = [network, channels_last](const at::Tensor& x, const at::Tensor& t) mutable {
+    return network->forward(in_layout(x, channels_last), t);
+  };
+  trainee.save = [network, layout](const fs::path& folder, at::ScalarType dtype) { save_model_folder(folder, *network, layout, dtype); };
+  return trainee;
+}
+
+template <class Impl, class Layout>
+Trainee classifier_trainee(const Layout& layout, bool channels_last) {
+  const auto network = std::make_shared<Impl>(layout);
+  Trainee trainee;
+  trainee.module = network;
+  trainee.logits = [network, channels_last](const at::Tensor& x) { return network->logits(in_layout(x, channels_last)); };
+  trainee.save = [network](const fs::path& folder, at::ScalarType dtype) { network->save(folder, dtype); };
+  return trainee;
+}
+
+Trainee build(const UNet2DModel& c, bool channels_last) { return noise_trainee<UNet2D>(c.layout, channels_last); }
+Trainee build(const MlpModel& c, bool) { return noise_trainee<MlpDenoiser>(c.layout, false); }
+Trainee build(const DigitClassifierModel& c, bool channels_last) { return classifier_trainee<DigitClassifierImpl>(c.layout, channels_last); }
+Trainee build(const DigitJudgeModel& c, bool channels_last) { return classifier_trainee<DigitJudgeImpl>(c.layout, channels_last); }
+
+// What each layout is fed; a U-Net and the judge take any rows and columns, said by what they are trained on.
+Shape wanted_shape(const UNet2DModel& c, const Shape& shape) { return shape.size() == 3 ? Shape{c.layout.in_channels, shape[1], shape[2]} : Shape{c.layout.in_channels, c.layout.sample_size, c.layout.sample_size}; }
+Shape wanted_shape(const MlpModel& c, const Shape&) { return {c.layout.data_dim}; }
+Shape wanted_shape(const DigitClassifierModel& c, const Shape&) { return {c.layout.in_channels, c.layout.image_size, c.layout.image_size}; }
+Shape wanted_shape(const DigitJudgeModel& c, const Shape& shape) { return shape.size() == 3 ? Shape{c.layout.in_channels, shape[1], shape[2]} : Shape{c.layout.in_channels, 32, 32}; }
+
+class TraineePredictor final : public NoisePredictor {
+ public:
+  TraineePredictor(const Trainee& trainee, at::Device device) : trainee_(trainee), device_(device) {}
+  at::Tensor predict_noise(const at::Tensor& x, const at::Tensor& timesteps) override {
+    return trainee_.predict_noise(x, timesteps).to(x.scalar_type());
+  }
+  std::vector<int64_t> shape() const override { return trainee_.example_shape; }
+  at::Device device() const override { return device_; }
+
+ private:
+  Trainee trainee_;
+  at::Device device_;
+};
+
+}  // namespace
+
+UNet2DModel::UNet2DModel() {
+  layout.sample_size = 32;
+  layout.in_channels = layout.out_channels = 1;
+  layout.block_out_channels = {32, 64, 64};
+  layout.down_block_types = {"DownBlock2D", "DownBlock2D", "AttnDownBlock2D"};
+  layout.up_block_types = {"AttnUpBlock2D", "UpBlock2D", "UpBlock2D"};
+  layout.layers_per_block = 1;
+  layout.attention_head_dim = 0;
+  layout.norm_num_groups = 8;
+}
+
+void visit_fields(FieldVisitor& v, UNet2DModel& c) { visit_model(v, c); }
+void visit_fields(FieldVisitor& v, MlpModel& c) { visit_model(v, c); }
+void visit_fields(FieldVisitor& v, DigitClassifierModel& c) { visit_model(v, c); }
+void visit_fields(FieldVisitor& v, DigitJudgeModel& c) { visit_model(v, c); }
+
+Trainee make_trainee(const ModelConfig& config, const Shape& example_shape, uint64_t seed, bool channels_last) {
+  torch::manual_seed(stream_key(seed, Purpose::kWeights));
+  Trainee trainee = std::visit([&](const auto& model) { return build(model, channels_last); }, config);
+  trainee.example_shape = example_shape;
+  const std::string start_from = std::visit([](const auto& model) { return model.start_from; }, config);
+  if (!start_from.empty()) load_model_weights(*trainee.module, start_from);
+  if (channels_last) weights_to_channels_last(*trainee.module);
+  trainee.module->train();
+  return trainee;
+}
+
+bool predicts_noise(const ModelConfig& config) { return std::holds_alternative<UNet2DModel>(config) || std::holds_alternative<MlpModel>(config); }
+
+std::string model_type(const ModelConfig& config) {
+  return std::visit([](const auto& model) { return std::string(model.kType); }, config);
+}
+
+void require_fitting_model(const ModelConfig& config, const Shape& example_shape, const std::string& data) {
+  const Shape wanted = std::visit([&](const auto& model) { return wanted_shape(model, example_shape); }, config);
+  if (wanted == example_shape) return;
+  throw ConfigError(fmt::format("model.type {} takes examples of shape {}, but data.type {} has {}; choose another model.type, or change model.layout",
+                                model_type(config), text_of(wanted), data, text_of(example_shape)));
+}
+
+std::shared_ptr<NoisePredictor> as_noise_predictor(const Trainee& trainee, at::Device device) {
+  check(static_cast<bool>(trainee.predict_noise), "as_noise_predictor: this network does not predict noise");
+  return std::make_shared<TraineePredictor>(trainee, device);
+}
+
+}  // namespace linden
