@@ -40,7 +40,8 @@ ForwardOptions read_options(const CommandLine& line) {
   options.dtype = line.option("dtype", "fp32");
   options.device = line.option("device", "auto");
   options.traced = split_commas(line.option("trace"));
-  for (const auto& [name, value] : {std::pair{"--model", options.model}, {"--input", options.input}, {"--output", options.output}})
+  for (const auto& [name, value] :
+       {std::pair{"--model", options.model}, {"--input", options.input}, {"--output", options.output}})
     check_input(!value.empty(), "linden forward: {} is missing; for example\n  {}", name, forward_command().example);
   return options;
 }
@@ -69,7 +70,8 @@ class ActivationStore {
       const std::vector<std::string> names(seen_.begin(), seen_.end());
       const std::string nearest = nearest_name(name, names);
       throw InputError(fmt::format("--trace {}: the model has no such module{}; names: {}", name,
-                                   nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest), fmt::join(names, ", ")));
+                                   nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest),
+                                   fmt::join(names, ", ")));
     }
   }
   NamedTensors tensors;
@@ -90,18 +92,22 @@ void run_forward(const CommandLine& line) {
   const AnyModel model = load_any_model(options.model, options.weights, device, dtype);
   ActivationStore activations(options.traced);
   NamedTensors outputs;
-  {
+  try {
     at::NoGradGuard no_grad;
     TraceSession session([&](const std::string& name, const at::Tensor& tensor) { activations.keep(name, tensor); });
     outputs = run_model(model, load_safetensors(options.input), device, dtype);
+  } catch (const CheckError& error) {  // here the shapes are the user's
+    throw InputError(fmt::format("{}: {}", options.input, error.what()));
   }
   activations.check_all_seen();
   for (auto& [name, tensor] : outputs) tensor = tensor.to(at::kCPU).contiguous();
   const size_t num_outputs = outputs.size();
   outputs.merge(activations.tensors);
   std::filesystem::create_directories(std::filesystem::absolute(options.output).parent_path());
-  save_safetensors(options.output, outputs, {{"model", model.class_name}, {"weights", options.weights}, {"dtype", options.dtype}});
-  log_info("{}: {} outputs, {} activations -> {}", model.class_name, num_outputs, outputs.size() - num_outputs, options.output);
+  save_safetensors(options.output, outputs,
+                   {{"model", model.class_name}, {"weights", options.weights}, {"dtype", options.dtype}});
+  log_info("{}: {} outputs, {} activations -> {}", model.class_name, num_outputs, outputs.size() - num_outputs,
+           options.output);
 }
 
 }  // namespace

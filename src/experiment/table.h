@@ -45,13 +45,13 @@ struct Table {
 };
 
 struct TableRequest {
-  std::vector<std::string> rows;             // key columns; empty: method.type and whatever else differs between runs
-  std::vector<std::string> columns;          // metrics; empty: the default ones of the command
+  std::vector<std::string> rows = {};            // key columns; empty: method.type and whatever else differs between runs
+  std::vector<std::string> columns = {};         // metrics; empty: the default ones of the command
   std::vector<std::string> over = {"seed"};  // keys that are averaged over
-  std::vector<std::string> task;             // keys that make a section, and keys below them: never shown in rows
+  std::vector<std::string> task = {};             // keys that make a section, and keys below them: never shown in rows
   double tolerance = 0.05;                   // marked: |value - best| <= tolerance |best|
-  std::vector<std::string> higher_is_better, lower_is_better;   // override the catalogue
-  std::vector<std::string> labels;           // "key=Label" or "value=Label"
+  std::vector<std::string> higher_is_better = {}, lower_is_better = {};   // override the catalogue
+  std::vector<std::string> labels = {};           // "key=Label" or "value=Label"
 };
 
 // The label that `labels` gives, or `fallback`.

@@ -1,12 +1,14 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <stdexcept>
 
 #include "core/error.h"
 #include "io/hdf5.h"
 #include "io/hdf5_handle.h"
+#include "io/hdf5_sink.h"
 #include "io/pending_file.h"
 
 namespace linden {
@@ -82,31 +84,36 @@ void check_name(const std::string& name) {
 }  // namespace
 
 struct Hdf5Writer::State {
-  explicit State(const std::filesystem::path& path) : pending(path) {}
+  explicit State(const std::filesystem::path& path) : pending(path) { sink.descriptor = pending.descriptor(); }
+  ~State() {
+    const auto lock = lock_hdf5();
+    file.close();
+  }
 
   void require_open() const { check(file.valid(), "Hdf5Writer: {} is closed already", pending.target().string()); }
-  [[noreturn]] void fail(const std::string& what) const {
+  // Throws where HDF5 refused or the disk did.
+  void require(bool succeeded, const std::string& what) const {
+    if (succeeded && sink.error == 0) return;
+    const std::string reason = sink.error != 0 ? std::strerror(sink.error) : hdf5_error_text();
     throw std::runtime_error(fmt::format("{}: {} cannot be written: {} (a file that stood there before is unchanged)",
-                                         pending.target().string(), what, hdf5_error_text()));
+                                         pending.target().string(), what, reason));
   }
   void write_attribute(const std::string& name, hid_t stored, hid_t memory, const void* value);
 
   PendingFile pending;
+  Hdf5Sink sink;
   Hdf5Handle file;
 };
 
 Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) : state_(std::make_unique<State>(path)) {
   const auto lock = lock_hdf5();
-  const Hdf5Handle access = hdf5_file_access();
+  const Hdf5Handle access = hdf5_sink_access(state_->sink);
   state_->file =
       Hdf5Handle(H5Fcreate(state_->pending.temporary().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
-  if (!state_->file.valid()) state_->fail("the file");
+  state_->require(state_->file.valid(), "the file");
 }
 
-Hdf5Writer::~Hdf5Writer() {
-  const auto lock = lock_hdf5();
-  state_->file.close();
-}
+Hdf5Writer::~Hdf5Writer() = default;
 
 void Hdf5Writer::write(const std::string& name, const at::Tensor& array) {
   state_->require_open();
@@ -128,18 +135,21 @@ void Hdf5Writer::write(const std::string& name, const at::Tensor& array) {
   H5Pset_chunk_cache(access, 0, 0, 1);  // each chunk goes to the disk at once, where a failure is ours to see
   const Hdf5Handle properties = creation_properties(plain);
   Hdf5Handle dataset(H5Dcreate2(state_->file, name.c_str(), type->file, space, links, properties, access), H5Dclose);
-  if (!dataset.valid()) state_->fail("dataset '" + name + "'");
+  const std::string what = "dataset '" + name + "'";
+  state_->require(dataset.valid(), what);
   const bool written =
       plain.numel() == 0 || H5Dwrite(dataset, type->memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, plain.const_data_ptr()) >= 0;
-  if (!written || !dataset.close()) state_->fail("dataset '" + name + "'");
+  state_->require(written, what);
+  state_->require(dataset.close(), what);
 }
 
 void Hdf5Writer::State::write_attribute(const std::string& name, hid_t stored, hid_t memory, const void* value) {
   const Hdf5Handle space(H5Screate(H5S_SCALAR), H5Sclose);
   Hdf5Handle attribute(H5Acreate2(file, name.c_str(), stored, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose);
-  if (!attribute.valid() || H5Awrite(attribute, memory, value) < 0 || !attribute.close()) {
-    fail("attribute '" + name + "'");
-  }
+  const std::string what = "attribute '" + name + "'";
+  require(attribute.valid(), what);
+  require(H5Awrite(attribute, memory, value) >= 0, what);
+  require(attribute.close(), what);
 }
 
 void Hdf5Writer::attribute(const std::string& name, const std::string& value) {
@@ -169,7 +179,7 @@ void Hdf5Writer::close() {
   state_->require_open();
   {
     const auto lock = lock_hdf5();
-    if (H5Fflush(state_->file, H5F_SCOPE_LOCAL) < 0 || !state_->file.close()) state_->fail("the file");
+    state_->require(state_->file.close(), "the file");
   }
   state_->pending.commit();
 }

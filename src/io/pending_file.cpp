@@ -15,7 +15,7 @@ PendingFile::PendingFile(const std::filesystem::path& target) : target_(target) 
   static std::atomic<int> counter{0};
   temporary_ = target_;
   temporary_ += fmt::format(".tmp.{}.{}", getpid(), counter++);
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (descriptor_ < 0) fail("cannot be created");
 }
 

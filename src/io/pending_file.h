@@ -18,7 +18,8 @@ class PendingFile {
 
   void write(const void* data, size_t num_bytes);
   void write(std::string_view bytes) { write(bytes.data(), bytes.size()); }
-  // Where the bytes are until commit(): for libraries that open files by name.
+  // For libraries that write on their own: the open file (for reading and writing) and its name until commit().
+  int descriptor() const { return descriptor_; }
   const std::filesystem::path& temporary() const { return temporary_; }
   const std::filesystem::path& target() const { return target_; }
   // fsync, rename, fsync of the folder.

@@ -58,9 +58,10 @@ AnyModel load_any_model(const std::filesystem::path& folder, const std::string& 
   } else if (class_name == DigitClassifierConfig::kClassName || class_name == DigitJudgeConfig::kClassName) {
     model = classifier_model(load_classifier(folder, at::kCPU, weights));
   } else {
-    throw InputError(fmt::format("{}: _class_name is {}; linden has {}, {}, {} and {}", (folder / "config.json").string(),
-                                 class_name, UNet2DConfig::kClassName, MlpDenoiserConfig::kClassName,
-                                 DigitClassifierConfig::kClassName, DigitJudgeConfig::kClassName));
+    throw InputError(fmt::format("{}: _class_name is {}; linden has {}, {}, {} and {}",
+                                 (folder / "config.json").string(), class_name, UNet2DConfig::kClassName,
+                                 MlpDenoiserConfig::kClassName, DigitClassifierConfig::kClassName,
+                                 DigitJudgeConfig::kClassName));
   }
   model.class_name = class_name;
   model.module->to(device, dtype);

@@ -18,8 +18,8 @@ namespace linden {
 struct AnyModel {
   std::string class_name;
   std::shared_ptr<torch::nn::Module> module;
-  std::vector<std::string> inputs;                              // names of the wanted tensors
-  std::function<NamedTensors(const NamedTensors&)> forward;     // on the module's device, in its dtype
+  std::vector<std::string> inputs;                           // names of the wanted tensors
+  std::function<NamedTensors(const NamedTensors&)> forward;  // on the module's device, in its dtype
 };
 
 // The model of a folder by its _class_name, in eval mode. weights: "folder" or "formula:SEED". Throws InputError.

@@ -27,7 +27,7 @@ namespace linden {
 namespace {
 
 constexpr double kEdges[5] = {-4, -2, 0, 2, 4};
-constexpr double kArea = 32;                                     // of the eight squares
+constexpr double kArea = 32;  // of the eight squares
 const double kInverseSqrt2Pi = 1 / std::sqrt(2 * std::numbers::pi);
 const double kLogSqrt2Pi = 0.5 * std::log(2 * std::numbers::pi);
 
@@ -52,7 +52,8 @@ Interval interval_of(double low, double high) {
   const double decay = std::exp(0.5 * (b - c) * (b + c));               // phi(c) / phi(b)
   Interval result;
   if (b <= 0) {
-    const double bracket = 0.5 * (scaled_erfc(-b / std::numbers::sqrt2) - scaled_erfc(-c / std::numbers::sqrt2) * decay);
+    const double bracket =
+        0.5 * (scaled_erfc(-b / std::numbers::sqrt2) - scaled_erfc(-c / std::numbers::sqrt2) * decay);
     result.log_mass = -0.5 * b * b + std::log(bracket);
     result.ratio = kInverseSqrt2Pi * (1 - decay) / bracket;
   } else {
@@ -64,7 +65,8 @@ Interval interval_of(double low, double high) {
   return result;
 }
 
-// The four intervals of one coordinate, differentiable. value: [B]; edges: [5]; a, s: [B, 1]. Returns log G and H, [B, 4].
+// The four intervals of one coordinate, differentiable. value: [B]; edges: [5]; a, s: [B, 1]. Returns log G and H, [B,
+// 4].
 std::pair<at::Tensor, at::Tensor> intervals_of(const at::Tensor& value, const at::Tensor& edges, const at::Tensor& a,
                                                const at::Tensor& s) {
   const at::Tensor u = (value.unsqueeze(1) - a * edges) / s;  // [B, 5]
@@ -73,8 +75,8 @@ std::pair<at::Tensor, at::Tensor> intervals_of(const at::Tensor& value, const at
   const at::Tensor b = at::where(mirrored, -high, low), c = at::where(mirrored, -low, high);
   const at::Tensor log_b = at::special_log_ndtr(b), log_c = at::special_log_ndtr(c);
   const at::Tensor log_mass = log_b + at::log1p(-at::exp(log_c - log_b));
-  const at::Tensor ratio = at::exp(-0.5 * b.square() - kLogSqrt2Pi - log_mass) -
-                           at::exp(-0.5 * c.square() - kLogSqrt2Pi - log_mass);
+  const at::Tensor ratio =
+      at::exp(-0.5 * b.square() - kLogSqrt2Pi - log_mass) - at::exp(-0.5 * c.square() - kLogSqrt2Pi - log_mass);
   return {log_mass, at::where(mirrored, -ratio, ratio)};
 }
 

@@ -15,7 +15,7 @@ namespace linden {
 struct DigitClassifierConfig {
   static constexpr const char* kClassName = "DigitClassifier";
   static NullableKeys nullable_keys() { return {}; }
-  int64_t image_size = 32;        // rows and columns
+  int64_t image_size = 32;  // rows and columns
   int64_t in_channels = 1;
   int64_t num_classes = 10;
 };

@@ -29,7 +29,8 @@ void ClosedFormPrior::noise_rows(const at::Tensor& x, const at::Tensor& timestep
   Number* out = eps.mutable_data_ptr<Number>();
   const int64_t count = x.size(0), num_steps = static_cast<int64_t>(a_.size());
   for (int64_t b = 0; b < count; ++b) {
-    check(t[b] >= 0 && t[b] < num_steps, "closed-form prior: timestep {} in row {}, allowed 0..{}", t[b], b, num_steps - 1);
+    check(t[b] >= 0 && t[b] < num_steps, "closed-form prior: timestep {} in row {}, allowed 0..{}", t[b], b,
+          num_steps - 1);
     const double point[2] = {static_cast<double>(in[2 * b]), static_cast<double>(in[2 * b + 1])};
     double noise[2];
     noise_row(point, a_[t[b]], s_[t[b]], noise);

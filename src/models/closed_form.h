@@ -23,7 +23,7 @@ using Point2 = std::array<double, 2>;
 // Gaussian mixture: sum_k weight_k N(mean_k, sigma^2 I).
 struct MixtureModes {
   std::vector<Point2> means;
-  std::vector<double> weights;    // sum to 1
+  std::vector<double> weights;  // sum to 1
   double sigma = 0.3;
   int64_t size() const { return static_cast<int64_t>(means.size()); }
 };
@@ -53,8 +53,8 @@ class ClosedFormPrior : public NoisePredictor {
   template <class Number>
   void noise_rows(const at::Tensor& x, const at::Tensor& timesteps, at::Tensor& eps) const;
   std::pair<at::Tensor, at::Tensor> coefficients(const at::Tensor& timesteps) const;  // a, s: [B, 1] fp64
-  std::vector<double> a_, s_;     // [T]
-  at::Tensor a_table_, s_table_;  // [T] fp64 on device_
+  std::vector<double> a_, s_;                                                         // [T]
+  at::Tensor a_table_, s_table_;                                                      // [T] fp64 on device_
   at::Device device_;
 };
 
@@ -73,8 +73,8 @@ class GaussianMixture final : public ClosedFormPrior {
  private:
   at::Tensor mode_logits(const at::Tensor& x, const at::Tensor& a, const at::Tensor& variance) const;  // [B, K]
   MixtureModes modes_;
-  std::vector<double> log_weights_;           // [K]
-  at::Tensor means_table_, log_weight_table_; // [K, 2], [K] fp64
+  std::vector<double> log_weights_;            // [K]
+  at::Tensor means_table_, log_weight_table_;  // [K, 2], [K] fp64
 };
 
 // The log-ratio reward on a mixture: every mode k re-weighted by w_k.
@@ -84,11 +84,11 @@ class MixtureReward {
  public:
   // mode_weights: w_k > 0, one a mode; empty: the paper's w_k = exp(1.5 k), k = 1 .. K.
   explicit MixtureReward(MixtureModes modes, std::vector<double> mode_weights = {});
-  at::Tensor operator()(const at::Tensor& x) const;    // [B, 2] -> [B] in x's dtype; differentiable
+  at::Tensor operator()(const at::Tensor& x) const;  // [B, 2] -> [B] in x's dtype; differentiable
   // log E[e^r(x_0) | x_t] for the prior's exact posterior, abar_t = alpha_bar. [B, 2] -> [B]
   at::Tensor soft_value(const at::Tensor& x, double alpha_bar) const;
-  double root_value() const;                           // log E_prior[e^r] = log sum_k p_k w_k
-  std::vector<double> target_masses() const;           // of each mode in the target
+  double root_value() const;                                 // log E_prior[e^r] = log sum_k p_k w_k
+  std::vector<double> target_masses() const;                 // of each mode in the target
   at::Tensor sample_target(int64_t n, uint64_t seed) const;  // [n, 2] fp32, exact draws
   const MixtureModes& modes() const { return modes_; }
 
@@ -116,8 +116,8 @@ class Checkerboard final : public ClosedFormPrior {
 // r(x) = -|x|^2 / 2 on the checkerboard, for inverse temperature 1.
 class CheckerboardReward {
  public:
-  at::Tensor operator()(const at::Tensor& x) const;    // [B, 2] -> [B] in x's dtype; differentiable
-  double root_value() const;                           // log E_prior[e^r]
+  at::Tensor operator()(const at::Tensor& x) const;  // [B, 2] -> [B] in x's dtype; differentiable
+  double root_value() const;                         // log E_prior[e^r]
   // Mass of each of the eight squares in the target, squares ordered by (column, row) from the lower left.
   std::vector<double> target_masses() const;
   at::Tensor sample_target(int64_t n, uint64_t seed) const;  // [n, 2] fp32, exact draws

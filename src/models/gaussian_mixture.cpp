@@ -31,7 +31,8 @@ std::vector<double> logs_of(const std::vector<double>& values) {
 }
 
 void check_modes(const MixtureModes& modes) {
-  check(modes.size() >= 1 && modes.size() <= kMaxModes, "Gaussian mixture: {} modes, allowed 1..{}", modes.size(), kMaxModes);
+  check(modes.size() >= 1 && modes.size() <= kMaxModes, "Gaussian mixture: {} modes, allowed 1..{}", modes.size(),
+        kMaxModes);
   check(modes.weights.size() == modes.means.size(), "Gaussian mixture: {} weights for {} means", modes.weights.size(),
         modes.means.size());
   check(modes.sigma > 0, "Gaussian mixture: sigma is {}, wanted above 0", modes.sigma);

@@ -13,19 +13,24 @@ namespace linden {
 void visit_fields(FieldVisitor& v, DigitJudgeConfig& c) {
   visit(v, Field("in_channels", "channels of an image").at_least(1), c.in_channels);
   visit(v, Field("num_classes", "classes").at_least(2), c.num_classes);
-  visit(v, Field("channels", "channels of each convolution; all but the first halve the size").at_least(1), c.channels);
+  visit(v, Field("channels", "channels of each convolution").at_least(1), c.channels);
+  visit(v, Field("strides", "stride of each convolution").between(1, 2), c.strides);
   visit(v, Field("norm_groups", "groups of every group norm").at_least(1), c.norm_groups);
 }
 
 DigitJudgeImpl::DigitJudgeImpl(const DigitJudgeConfig& config) : config_(config) {
-  if (config.channels.empty()) throw ConfigError("DigitJudge: channels is empty, wanted one entry a convolution");
+  if (config.channels.empty() || config.channels.size() != config.strides.size())
+    throw ConfigError(
+        fmt::format("DigitJudge: channels has {} entries and strides {}, wanted one a convolution in each",
+                    config.channels.size(), config.strides.size()));
   torch::nn::ModuleList conv_list, norm_list;
   int64_t in = config.in_channels;
-  for (const int64_t out : config.channels) {
+  for (size_t i = 0; i < config.channels.size(); ++i) {
+    const int64_t out = config.channels[i];
     if (out % config.norm_groups != 0)
       throw ConfigError(fmt::format("DigitJudge: channels has {}, which does not split into norm_groups = {} groups",
                                     out, config.norm_groups));
-    convs.push_back(make_conv(in, out, 3, convs.empty() ? 1 : 2, 1));
+    convs.push_back(make_conv(in, out, 3, config.strides[i], 1));
     norms.emplace_back(torch::nn::GroupNormOptions(config.norm_groups, out));
     conv_list->push_back(convs.back());
     norm_list->push_back(norms.back());

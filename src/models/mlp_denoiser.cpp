@@ -14,7 +14,10 @@ void visit_fields(FieldVisitor& v, MlpDenoiserConfig& c) {
   visit(v, Field("data_dim", "numbers in a sample").at_least(1), c.data_dim);
   visit(v, Field("hidden_dim", "width of a hidden layer").at_least(1), c.hidden_dim);
   visit(v, Field("num_hidden", "hidden layers").at_least(1), c.num_hidden);
-  visit(v, Field("embedding_dim", "numbers in the sinusoidal time embedding, which is concatenated to the sample").at_least(2), c.embedding_dim);
+  visit(v,
+        Field("embedding_dim", "numbers in the sinusoidal time embedding, which is concatenated to the sample")
+            .at_least(2),
+        c.embedding_dim);
 }
 
 MlpDenoiserImpl::MlpDenoiserImpl(const MlpDenoiserConfig& config) : config_(config) {

@@ -89,7 +89,8 @@ void save_model_folder(const fs::path& folder, const std::string& class_name, co
   json["_class_name"] = class_name;
   const Json plain = Json::parse(config);
   for (const auto& [key, value] : plain.items()) {
-    const bool is_null = (contains(nullable.numbers, key) && value == 0) || (contains(nullable.texts, key) && value == "");
+    const bool is_null =
+        (contains(nullable.numbers, key) && value == 0) || (contains(nullable.texts, key) && value == "");
     json[key] = is_null ? Json() : value;
   }
   NamedTensors tensors;

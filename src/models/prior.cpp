@@ -11,12 +11,14 @@ namespace linden {
 
 void visit_fields(FieldVisitor& v, UNet2DPriorConfig& c) {
   visit(v, Field("folder", "model folder: config.json, weights, scheduler_config.json"), c.folder);
-  visit(v, Field("weights", "folder (its weight file), or formula:SEED (the layout with weights from a formula)"), c.weights);
+  visit(v, Field("weights", "folder (its weight file), or formula:SEED (the layout with weights from a formula)"),
+        c.weights);
 }
 
 void visit_fields(FieldVisitor& v, MlpPriorConfig& c) {
   visit(v, Field("folder", "model folder: config.json, weights, scheduler_config.json"), c.folder);
-  visit(v, Field("weights", "folder (its weight file), or formula:SEED (the layout with weights from a formula)"), c.weights);
+  visit(v, Field("weights", "folder (its weight file), or formula:SEED (the layout with weights from a formula)"),
+        c.weights);
 }
 
 void visit_fields(FieldVisitor& v, GaussianMixturePriorConfig& c) {
@@ -33,8 +35,9 @@ void visit_fields(FieldVisitor& v, CheckerboardPriorConfig& c) {
 namespace {
 
 Prior load(const UNet2DPriorConfig& config, at::Device device) {
-  check_input(!config.folder.empty(), "prior of type unet2d: folder is empty, wanted a model folder, for example "
-                                      "configs/models/digits_unet with weights formula:0");
+  check_input(!config.folder.empty(),
+              "prior of type unet2d: folder is empty, wanted a model folder, for example "
+              "configs/models/digits_unet with weights formula:0");
   NoiseSchedule schedule(read_scheduler_config(config.folder));
   return {unet2d_predictor(load_unet2d(config.folder, config.weights), device), std::move(schedule)};
 }

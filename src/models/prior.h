@@ -47,7 +47,8 @@ struct CheckerboardPriorConfig {
 };
 void visit_fields(FieldVisitor& v, CheckerboardPriorConfig& c);
 
-using PriorConfig = std::variant<UNet2DPriorConfig, MlpPriorConfig, GaussianMixturePriorConfig, CheckerboardPriorConfig>;
+using PriorConfig =
+    std::variant<UNet2DPriorConfig, MlpPriorConfig, GaussianMixturePriorConfig, CheckerboardPriorConfig>;
 
 struct Prior {
   std::shared_ptr<NoisePredictor> network;

@@ -24,8 +24,8 @@ fs::path find_scheduler_file(const fs::path& folder) {
 // Settings that change the schedule or the meaning of the network's output, and the one value linden has.
 void require_default(const Json& json, const fs::path& file, const char* key, const Json& wanted) {
   if (!json.contains(key) || json[key] == wanted) return;
-  throw ConfigError(fmt::format("{}: {} is {}, and linden has only {}", file.string(), key, json[key].dump(),
-                                wanted.dump()));
+  throw ConfigError(
+      fmt::format("{}: {} is {}, and linden has only {}", file.string(), key, json[key].dump(), wanted.dump()));
 }
 
 }  // namespace

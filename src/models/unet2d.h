@@ -30,7 +30,7 @@ struct UNet2DConfig {
   int64_t out_channels = 3;
   bool center_input_sample = false;
   std::string time_embedding_type = "positional";
-  int64_t time_embedding_dim = 0;              // 0: 4 block_out_channels[0]
+  int64_t time_embedding_dim = 0;  // 0: 4 block_out_channels[0]
   int64_t freq_shift = 0;
   bool flip_sin_to_cos = true;
   std::vector<std::string> down_block_types = {"DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"};
@@ -44,12 +44,12 @@ struct UNet2DConfig {
   std::string upsample_type = "conv";
   double dropout = 0;
   std::string act_fn = "silu";
-  int64_t attention_head_dim = 8;              // 0: one head
+  int64_t attention_head_dim = 8;  // 0: one head
   int64_t norm_num_groups = 32;
-  int64_t attn_norm_num_groups = 0;            // of the middle block; 0: norm_num_groups
+  int64_t attn_norm_num_groups = 0;  // of the middle block; 0: norm_num_groups
   double norm_eps = 1e-5;
   std::string resnet_time_scale_shift = "default";
-  bool add_attention = true;                   // in the middle block
+  bool add_attention = true;  // in the middle block
   std::string class_embed_type;
   int64_t num_class_embeds = 0;
   int64_t num_train_timesteps = 0;

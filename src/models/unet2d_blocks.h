@@ -17,11 +17,11 @@ namespace linden {
 
 struct UNetBlockOptions {
   int64_t in_channels = 0;
-  int64_t skip_channels = 0;      // up: of the last skip; the skips before it have out_channels
+  int64_t skip_channels = 0;  // up: of the last skip; the skips before it have out_channels
   int64_t out_channels = 0;
   int64_t num_layers = 2;
   bool attention = false;
-  bool resample = true;           // ends with a down- or up-sampler
+  bool resample = true;  // ends with a down- or up-sampler
   int64_t downsample_padding = 1;
   int64_t attention_groups = 32;  // 0: no norm in the attention
   int64_t head_dim = 0;           // 0: one head

@@ -14,8 +14,8 @@ namespace {
 
 // "a.query.weight" -> "a.to_q.weight": names of diffusers before 0.17.
 std::string current_name(const std::string& name) {
-  static const std::array<std::pair<std::string, std::string>, 4> renamed = {{
-      {".query.", ".to_q."}, {".key.", ".to_k."}, {".value.", ".to_v."}, {".proj_attn.", ".to_out.0."}}};
+  static const std::array<std::pair<std::string, std::string>, 4> renamed = {
+      {{".query.", ".to_q."}, {".key.", ".to_k."}, {".value.", ".to_v."}, {".proj_attn.", ".to_out.0."}}};
   if (name.find("attentions.") == std::string::npos) return name;
   for (const auto& [old_part, new_part] : renamed) {
     const auto found = name.find(old_part);

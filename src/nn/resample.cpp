@@ -18,9 +18,7 @@ at::Tensor DownsampleImpl::forward(const at::Tensor& x) {
   return result;
 }
 
-UpsampleImpl::UpsampleImpl(int64_t channels) {
-  conv = register_module("conv", make_conv(channels, channels, 3, 1, 1));
-}
+UpsampleImpl::UpsampleImpl(int64_t channels) { conv = register_module("conv", make_conv(channels, channels, 3, 1, 1)); }
 
 at::Tensor UpsampleImpl::forward(const at::Tensor& x) {
   const at::Tensor result = conv(at::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)}));

@@ -12,8 +12,7 @@ namespace linden {
 
 torch::nn::Conv2d make_conv(int64_t in_channels, int64_t out_channels, int64_t kernel, int64_t stride,
                             int64_t padding) {
-  return torch::nn::Conv2d(
-      torch::nn::Conv2dOptions(in_channels, out_channels, kernel).stride(stride).padding(padding));
+  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in_channels, out_channels, kernel).stride(stride).padding(padding));
 }
 
 ResnetBlockImpl::ResnetBlockImpl(const ResnetBlockOptions& options) : options_(options) {

@@ -18,8 +18,8 @@ struct ResnetBlockOptions {
   int64_t norm_groups = 32;
   double norm_eps = 1e-5;
   double dropout = 0;
-  bool scale_shift = false;       // time gives scale and shift after norm2, in place of a shift before it
-  double output_scale = 1;        // the result is divided by it
+  bool scale_shift = false;  // time gives scale and shift after norm2, in place of a shift before it
+  double output_scale = 1;   // the result is divided by it
 };
 
 class ResnetBlockImpl : public torch::nn::Module {

@@ -14,10 +14,10 @@ namespace linden {
 
 struct SpatialAttentionOptions {
   int64_t channels = 0;
-  int64_t head_dim = 0;           // 0: one head
-  int64_t norm_groups = 32;       // 0: no norm
+  int64_t head_dim = 0;      // 0: one head
+  int64_t norm_groups = 32;  // 0: no norm
   double norm_eps = 1e-5;
-  double output_scale = 1;        // the result is divided by it
+  double output_scale = 1;  // the result is divided by it
 };
 
 class SpatialAttentionImpl : public torch::nn::Module {

@@ -12,8 +12,8 @@ namespace linden {
 
 struct SinusoidalEmbeddingOptions {
   int64_t dim = 128;
-  bool cos_first = false;       // [cos, sin] in place of [sin, cos]     (flip_sin_to_cos)
-  int64_t freq_shift = 0;       // f_i = 10^(-4 i / (dim/2 - freq_shift))
+  bool cos_first = false;  // [cos, sin] in place of [sin, cos]     (flip_sin_to_cos)
+  int64_t freq_shift = 0;  // f_i = 10^(-4 i / (dim/2 - freq_shift))
 };
 
 // No parameters and no buffers: the frequencies are a table that moves with the module and has no name

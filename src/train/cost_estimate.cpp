@@ -25,7 +25,8 @@ at::Tensor weight_behind(const torch::autograd::Edge& edge) {
 void add_operator(const torch::autograd::Node& node, Tally& tally) {
   if (node.num_inputs() == 0 || node.name() == "TBackward0" || dynamic_cast<const torch::autograd::AccumulateGrad*>(&node)) return;
   const auto& result = node.input_metadata(0);
-  const int64_t numel = c10::multiply_integers(result.shape_as_dim_vector().begin(), result.shape_as_dim_vector().end());
+  int64_t numel = 1;
+  for (const c10::SymInt& size : result.shape_as_dim_vector()) numel *= size.expect_int();
   tally.bytes += numel * static_cast<int64_t>(result.dtype().itemsize());
   for (const auto& edge : node.next_edges()) {
     const at::Tensor weight = weight_behind(edge);

@@ -52,7 +52,8 @@ void check_against_reference(const std::string& layout) {
   UNet2D unet = golden_unet(layout);
   NamedTensors got;
   {
-    TraceSession session([&](const std::string& name, const at::Tensor& tensor) { got["trace." + name] = tensor.clone(); });
+    TraceSession session(
+        [&](const std::string& name, const at::Tensor& tensor) { got["trace." + name] = tensor.clone(); });
     got["sample"] = unet(input.at("sample"), input.at("timestep"));
   }
   for (const auto& [name, tensor] : wanted) {
@@ -80,7 +81,9 @@ std::string key_list(const torch::nn::Module& module) {
 
 TEST_CASE("the CIFAR-10 U-Net equals the reference library", "[golden]") { check_against_reference("cifar10"); }
 TEST_CASE("the digits U-Net equals the reference library", "[golden]") { check_against_reference("digits"); }
-TEST_CASE("a U-Net with every other option equals the reference library", "[golden]") { check_against_reference("small"); }
+TEST_CASE("a U-Net with every other option equals the reference library", "[golden]") {
+  check_against_reference("small");
+}
 
 TEST_CASE("state dict names and shapes are the reference's", "[golden]") {
   for (const std::string layout : {"cifar10", "digits", "small"}) {
@@ -152,9 +155,10 @@ TEST_CASE("traces carry the reference's module names", "[unit]") {
     unet(input.at("sample"), input.at("timestep"));
   }
   CHECK_FALSE(tracing());
-  for (const char* name : {"time_proj", "time_embedding", "conv_in", "down_blocks.0", "down_blocks.0.resnets.1",
-                           "down_blocks.0.attentions.0", "down_blocks.0.downsamplers.0", "mid_block", "mid_block.resnets.1",
-                           "mid_block.attentions.0", "up_blocks.1.resnets.2", "up_blocks.0.upsamplers.0", "conv_act", "conv_out"})
+  for (const char* name :
+       {"time_proj", "time_embedding", "conv_in", "down_blocks.0", "down_blocks.0.resnets.1",
+        "down_blocks.0.attentions.0", "down_blocks.0.downsamplers.0", "mid_block", "mid_block.resnets.1",
+        "mid_block.attentions.0", "up_blocks.1.resnets.2", "up_blocks.0.upsamplers.0", "conv_act", "conv_out"})
     CHECK(names.contains(name));
 }
 
@@ -164,7 +168,8 @@ TEST_CASE("a U-Net config that does not hold together is refused", "[unit]") {
   CHECK(test::message_of([&] { UNet2D{config}; }).find("up_block_types 1; wanted one a level") != std::string::npos);
   config = golden_config("small");
   config.norm_num_groups = 3;
-  CHECK(test::message_of([&] { UNet2D{config}; }).find("8, which does not split into norm_num_groups = 3") != std::string::npos);
+  CHECK(test::message_of([&] { UNet2D{config}; }).find("8, which does not split into norm_num_groups = 3") !=
+        std::string::npos);
   config = golden_config("small");
   config.attention_head_dim = 5;
   CHECK(test::message_of([&] { UNet2D{config}; }).find("attention_head_dim = 5") != std::string::npos);
@@ -179,6 +184,10 @@ TEST_CASE("a U-Net config that does not hold together is refused", "[unit]") {
 TEST_CASE("a sample of the wrong shape is refused", "[unit]") {
   UNet2D unet = golden_unet("small");
   const at::Tensor t = at::zeros({1}, at::kLong);
-  CHECK(test::message_of([&] { unet(at::zeros({1, 2, 11, 12}), t); }).find("sample is [1, 2, 11, 12], wanted [B, 2, Y, X] with Y and X multiples of 2") != std::string::npos);
-  CHECK(test::message_of([&] { unet(at::zeros({2, 2, 12, 12}), t); }).find("timestep is [1], wanted [2]") != std::string::npos);
+  CHECK(test::message_of([&] {
+          unet(at::zeros({1, 2, 11, 12}), t);
+        }).find("sample is [1, 2, 11, 12], wanted [B, 2, Y, X] with Y and X multiples of 2") != std::string::npos);
+  CHECK(test::message_of([&] {
+          unet(at::zeros({2, 2, 12, 12}), t);
+        }).find("timestep is [1], wanted [2]") != std::string::npos);
 }

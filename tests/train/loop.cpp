@@ -31,6 +31,7 @@ TrainConfig read(const std::string& name, std::vector<std::string> assignments =
 }
 
 TrainSummary train_into(const fs::path& folder, TrainConfig config, bool resume = false) {
+  at::set_num_threads(1);  // small steps: threads would wait for each other
   ConfigRefOf<TrainConfig> ref(config);
   RunDirectory run({"train", "test", folder, resume, "linden train"}, ref);
   return train(config, run, at::kCPU);
