@@ -44,6 +44,7 @@ Command align_command();
 Command bench_command();
 Command config_command();
 Command doctor_command();
+Command evaluate_command();
 Command forward_command();
 Command report_command();
 Command sample_command();

@@ -41,16 +41,18 @@ void run_train(const CommandLine& line) {
   const std::filesystem::path file = line.positional.at(0);
   for (const std::string& note : read_config({file, line.assignments}, config)) log_info("{}", note);
   require_consistent(config);
-  print_settings(config);
   if (line.dry_run) {
+    print_settings(config);
     fmt::print("\n{}", cost_table(config, estimate_cost(config)));
     return;
   }
   const at::Device device = set_up_device(config.run, config.precision == "fp32" ? Float32Math::kExact : Float32Math::kTf32);
+  TrainingInputs inputs = prepare_training(config);
   ConfigRefOf<TrainConfig> config_ref(config);
   RunDirectory run({line.command, file.stem().string(), config.run.output, line.resume, line.text}, config_ref);
   run.add_sink(std::make_unique<EventSink>(run.path()));
-  TrainSummary summary = train(config, run, device);
+  print_settings(config);
+  TrainSummary summary = train(config, std::move(inputs), run, device);
   ConfigRefOf<TrainSummary> summary_ref(summary);
   run.write_summary(summary_ref);
 }

@@ -26,7 +26,7 @@ std::string cpu_model() {
 }
 
 std::string describe_cards(int64_t num_cards) {
-  if (num_cards == 0) return at::hasCUDA() ? "there is no CUDA card (or no driver)" : "this LibTorch was built without CUDA";
+  if (num_cards == 0) return "there is no CUDA card that this program can use (no card, no driver, or a LibTorch without CUDA)";
   return num_cards == 1 ? "there is one card, cuda:0" : fmt::format("the cards are cuda:0 .. cuda:{}", num_cards - 1);
 }
 

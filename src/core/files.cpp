@@ -1,5 +1,6 @@
 // Small text files, written so that a full disk or a kill leaves the old one.
 #include <fcntl.h>
+#include <ftw.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -78,6 +79,14 @@ std::string read_text_file(const fs::path& file) {
   text << in.rdbuf();
   check_input(!in.bad(), "{}: reading stopped half-way: {}", file.string(), std::strerror(errno));
   return text.str();
+}
+
+void remove_folder(const std::filesystem::path& folder) {
+  if (!std::filesystem::exists(folder)) return;
+  const auto remove_one = [](const char* path, const struct stat*, int, struct FTW*) { return ::remove(path); };
+  constexpr int kMaxOpenFolders = 16;
+  if (nftw(folder.c_str(), remove_one, kMaxOpenFolders, FTW_DEPTH | FTW_PHYS) != 0)
+    throw std::runtime_error(fmt::format("{}: cannot be removed: {}", folder.string(), std::strerror(errno)));
 }
 
 }  // namespace linden

@@ -46,12 +46,13 @@ double biased_mmd(const at::Tensor& a, const at::Tensor& b, const std::vector<do
   return std::max(0.0, mean_kernel(a, a, widths) + mean_kernel(b, b, widths) - 2 * mean_kernel(a, b, widths));
 }
 
-// Sum of (x.y / F + 1)^3 over pairs, and over the diagonal if both are one set.
+// Sum of (x.y / F + 1)^3 over all pairs; over the diagonal of one set.
 double polynomial_sum(const at::Tensor& a, const at::Tensor& b) {
   double sum = 0;
   for (int64_t first = 0; first < a.size(0); first += kBlock) {
     const at::Tensor rows = a.narrow(0, first, std::min(kBlock, a.size(0) - first));
-    sum += (rows.mm(b.t()) / static_cast<double>(a.size(1)) + 1).pow(3).sum().item<double>();
+    const at::Tensor base = rows.mm(b.t()).div_(static_cast<double>(a.size(1))).add_(1);
+    sum += (base.square() * base).sum().item<double>();
   }
   return sum;
 }

@@ -67,7 +67,7 @@ std::string table_head(const Table& table) {
   std::string html = "<thead><tr>";
   for (const std::string& label : table.key_labels) html += fmt::format("<th class=\"key\" scope=\"col\">{}</th>", escape_html(label));
   for (const MetricInfo& column : table.columns) {
-    const char* arrow = column.better == Better::kHigher ? " ↑" : column.better == Better::kLower ? " ↓" : "";
+    const char* arrow = column.better == Better::kHigher ? "\u00a0↑" : column.better == Better::kLower ? "\u00a0↓" : "";
     html += fmt::format("<th scope=\"col\">{}{}</th>", escape_html(column.label), arrow);
   }
   for (const MetricInfo& column : table.published_columns) html += fmt::format("<th class=\"published\" scope=\"col\">{}</th>", escape_html(column.label));

@@ -19,6 +19,9 @@ int decimals_for(double value, int digits) {
   return std::clamp(digits - 1 - static_cast<int>(std::floor(std::log10(std::abs(value)))), 0, 12);
 }
 
+// Three digits; four from 10 on, so that both decimals of a log value are seen.
+int decimals_of(double value) { return decimals_for(value, std::abs(value) >= 10 ? 4 : 3); }
+
 std::string grouped(double value) {
   std::string digits = fmt::format("{:.0f}", std::abs(value));
   for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), ",");
@@ -35,7 +38,7 @@ std::string format_number(double value, Display display) {
   if (display == Display::kPercent) return fmt::format("{:.1f} %", 100 * value);
   if (is_whole(value)) return grouped(value);
   if (needs_exponent(value)) return fmt::format("{:.1e}", value);
-  return std::abs(value) >= 1000 ? grouped(std::round(value)) : fmt::format("{:.{}f}", value, decimals_for(value, 3));
+  return std::abs(value) >= 1000 ? grouped(std::round(value)) : fmt::format("{:.{}f}", value, decimals_of(value));
 }
 
 std::string format_statistic(const Statistic& value, Display display) {
@@ -45,7 +48,7 @@ std::string format_statistic(const Statistic& value, Display display) {
   if (value.deviation == 0) return format_number(value.mean, display) + " ± 0";
   if (needs_exponent(value.mean)) return fmt::format("{:.1e} ± {:.1e}", value.mean, value.deviation);
   if (std::abs(value.mean) >= 1000) return grouped(std::round(value.mean)) + " ± " + format_number(std::round(value.deviation));
-  const int decimals = std::min(std::max(decimals_for(value.mean, 3), decimals_for(value.deviation, 1)), 6);
+  const int decimals = std::min(std::max(decimals_of(value.mean), decimals_for(value.deviation, 1)), 6);
   return fmt::format("{:.{}f} ± {:.{}f}", value.mean, decimals, value.deviation, decimals);
 }
 

@@ -8,7 +8,7 @@
 
 namespace linden {
 
-// "0.0123", "1,234", "98.0 %": three significant digits, whole numbers in full. "–" for no value.
+// "0.0123", "1,234", "98.0 %": three significant digits (four from 10 on), whole numbers in full. "–" for no value.
 std::string format_number(double value, Display display = Display::kNumber);
 // "0.0123 ± 0.0040" when there are several runs.
 std::string format_statistic(const Statistic& value, Display display = Display::kNumber);

@@ -91,7 +91,6 @@ Figure sample_figure(const Table& table, const SectionContext& context) {
 Figure curve_figure(const Table& table, const SectionContext& context) {
   Figure figure;
   for (const std::string& quantity : context.config->curves) {
-    CurveFigure curves;
     Rows rows;
     for (const TableRow* row : largest_budgets(table)) {
       or_note(context, *row->runs.front(), [&] {
@@ -99,9 +98,11 @@ Figure curve_figure(const Table& table, const SectionContext& context) {
         rows.push_back(row);
       });
     }
-    curves = row_curves(rows, quantity, context.config->axis, relabelled(context.config->labels, quantity, metric_info(quantity).label));
+    CurveFigure curves = row_curves(rows, quantity, context.config->axis, relabelled(context.config->labels, quantity, metric_info(quantity).label));
     const bool any = std::any_of(curves.curves.begin(), curves.curves.end(), [](const Curve& curve) { return !curve.x.empty(); });
     if (!any) continue;
+    const double exact = rows.front()->runs.front()->number("exact_root_value");
+    if (quantity == "root_value" && std::isfinite(exact)) curves.horizontal_lines.emplace_back("exact", exact);
     figure.pictures.push_back({Picture::Kind::kSvg, fmt::format("{}-curve-{}", context.stem, file_stem(quantity)), "", curves_svg(curves)});
   }
   const bool banded = std::any_of(table.rows.begin(), table.rows.end(), [](const TableRow& row) { return row.runs.size() > 1; });

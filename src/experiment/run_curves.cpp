@@ -38,7 +38,7 @@ Curve run_curve(const RunRecord& run, const std::string& quantity, const std::st
   Curve curve;
   for (const char* name : {"curve.csv", "metrics.csv"}) {
     const fs::path file = run.folder() / name;
-    if (!fs::exists(file)) continue;
+    if (!fs::exists(file) || fs::file_size(file) == 0) continue;   // a run that logged nothing leaves an empty file
     const CsvColumns columns = read_csv_columns(file);
     const std::vector<double>*x = find_axis(columns, axis), *y = columns.find(quantity);
     if (!x || !y) continue;

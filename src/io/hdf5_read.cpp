@@ -16,18 +16,57 @@ namespace linden {
 namespace {
 
 constexpr uint64_t kMaxDeflateRatio = 1100;  // zlib's is 1032
-constexpr size_t kMaxDatasets = 100'000;
+constexpr size_t kMaxLinks = 10'000, kMaxName = 4096;
+constexpr int kMaxDepth = 32;
 constexpr size_t kNamesShown = 20;
 
-// Names of the datasets that hard links lead to; soft and external links are not followed.
-herr_t collect_dataset(hid_t group, const char* name, const H5L_info_t* info, void* data) {
-  auto& names = *static_cast<std::set<std::string>*>(data);
-  if (info->type != H5L_TYPE_HARD) return 0;
-  const Hdf5Handle object(H5Oopen(group, name, H5P_DEFAULT), H5Oclose);
-  if (!object.valid()) return -1;
-  if (H5Iget_type(object) == H5I_DATASET) names.insert(name);
-  return names.size() > kMaxDatasets ? -1 : 0;
+// For calls into HDF5: its own account of a failure joins the message.
+void require(bool succeeded, const std::string& what) {
+  if (!succeeded) throw InputError(what + ": " + hdf5_error_text());
 }
+
+// Gathers the names of the datasets that hard links lead to; soft and external links are not followed. One
+// link after the other by its index, because H5Lvisit of HDF5 1.10 crashes on damaged tables of links.
+class DatasetWalk {
+ public:
+  DatasetWalk(std::set<std::string>& names, std::string damaged) : names_(names), damaged_(std::move(damaged)) {}
+
+  void visit(hid_t group, const std::string& prefix, int depth = 0) {
+    H5G_info_t info{};
+    require(H5Gget_info(group, &info) >= 0, damaged_);
+    check_input(depth < kMaxDepth, "{}: groups are nested more than {} deep", damaged_, kMaxDepth);
+    for (hsize_t i = 0; i < info.nlinks; ++i) {
+      check_input(++num_links_ <= kMaxLinks, "{}: it has more than {} links", damaged_, kMaxLinks);
+      const std::string name = link_name(group, i);
+      H5L_info_t link{};
+      require(H5Lget_info(group, name.c_str(), &link, H5P_DEFAULT) >= 0, damaged_);
+      if (link.type != H5L_TYPE_HARD) continue;
+      const Hdf5Handle object(H5Oopen(group, name.c_str(), H5P_DEFAULT), H5Oclose);
+      require(object.valid(), damaged_);
+      if (H5Iget_type(object) == H5I_DATASET) names_.insert(prefix + name);
+      if (H5Iget_type(object) == H5I_GROUP) visit(object, prefix + name + "/", depth + 1);
+    }
+  }
+
+ private:
+  std::string link_name(hid_t group, hsize_t index) const {
+    const auto get = [&](char* target, size_t size) {
+      return H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_NATIVE, index, target, size, H5P_DEFAULT);
+    };
+    const auto length = get(nullptr, 0);
+    require(length >= 0, damaged_);
+    check_input(length > 0 && static_cast<size_t>(length) <= kMaxName, "{}: a link has a name of {} bytes", damaged_,
+                length);
+    std::string name(static_cast<size_t>(length) + 1, '\0');
+    require(get(name.data(), name.size()) == length, damaged_);
+    name.pop_back();
+    return name;
+  }
+
+  std::set<std::string>& names_;
+  std::string damaged_;
+  size_t num_links_ = 0;
+};
 
 struct ReadType {
   at::ScalarType dtype;
@@ -56,11 +95,6 @@ std::optional<ReadType> read_type(hid_t type) {
   if (bytes == 2 || bytes == 4) return ReadType{at::kFloat, H5T_NATIVE_FLOAT};
   if (bytes == 8) return ReadType{at::kDouble, H5T_NATIVE_DOUBLE};
   return std::nullopt;
-}
-
-// For calls into HDF5: its own account of a failure joins the message.
-void require(bool succeeded, const std::string& what) {
-  if (!succeeded) throw InputError(what + ": " + hdf5_error_text());
 }
 
 // True where every filter is one that HDF5 itself has (deflate, shuffle, checksum).
@@ -112,7 +146,7 @@ Hdf5Reader::Hdf5Reader(const std::filesystem::path& path) : state_(std::make_uni
   state_->file = Hdf5Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), H5Fclose);
   const std::string damaged = path.string() + ": is damaged, cut short or not an HDF5 file";
   require(state_->file.valid(), damaged);
-  require(H5Lvisit(state_->file, H5_INDEX_NAME, H5_ITER_INC, collect_dataset, &state_->names) >= 0, damaged);
+  DatasetWalk(state_->names, damaged).visit(state_->file, "");
 }
 
 Hdf5Reader::~Hdf5Reader() = default;

@@ -96,7 +96,7 @@ std::string cost_table(const TrainConfig& config, const CostEstimate& cost) {
                             megabytes(cost.data_bytes), megabytes(config.batch_size * cost.activation_bytes)));
   row("forward of one example", fmt::format("{:.2f} MFLOP", static_cast<double>(cost.forward_flops) / 1e6));
   row("one step", fmt::format("{:.1f} GFLOP", cost.total_flops / static_cast<double>(config.steps) / 1e9));
-  row("the whole run", fmt::format("{:.3g} TFLOP in {} steps", cost.total_flops / 1e12, config.steps));
+  row("the whole run", fmt::format("{:.4g} PFLOP in {} steps", cost.total_flops / 1e15, config.steps));
   return text;
 }
 

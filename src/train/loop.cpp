@@ -26,12 +26,16 @@ BatchPlanConfig plan_of(const TrainConfig& config, int64_t num_examples) {
   return plan;
 }
 
+TrainingSet to_device(const TrainingSet& set, at::Device device) {
+  return {set.examples.to(device), set.labels.defined() ? set.labels.to(device) : set.labels};
+}
+
 // All that a run of the loop works on.
 class Training {
  public:
-  Training(const TrainConfig& config, RunDirectory& run, at::Device device)
-      : config_(config), run_(run), device_(device), seed_(static_cast<uint64_t>(config.run.seed)), set_(load_set()),
-        trainee_(make_trainee(config.model, example_shape(config.data), seed_, config.channels_last)), weights_(on_device(trainee_.module)),
+  Training(const TrainConfig& config, TrainingInputs inputs, RunDirectory& run, at::Device device)
+      : config_(config), run_(run), device_(device), seed_(static_cast<uint64_t>(config.run.seed)), set_(to_device(inputs.training, device)),
+        test_set_(inputs.test), trainee_(std::move(inputs.trainee)), weights_(on_device(trainee_.module)),
         optimizer_(config.optimizer, weights_.values), ema_(config.ema_decay, weights_.values), state_{weights_, optimizer_, ema_},
         plan_(plan_of(config, set_.examples.size(0)), device), objective_(make_objective(config.task, trainee_, set_, seed_)),
         losses_(config.log_every, device) {}
@@ -50,7 +54,7 @@ class Training {
       progress.update(done_.step, note_);
       if (interrupt_requested() && !last) {
         save();
-        throw Interrupted(fmt::format("stopped after step {}; go on with --resume --output {}", done_.step, run_.path().string()));
+        throw Interrupted(fmt::format("step {} is saved; go on with --resume --output {}", done_.step, run_.path().string()));
       }
     }
     progress.finish();
@@ -58,12 +62,6 @@ class Training {
   }
 
  private:
-  TrainingSet load_set() const {
-    TrainingSet set = load_training_set(config_.data, seed_);
-    require_fitting_batch(config_, set.examples.size(0));
-    return {set.examples.to(device_), set.labels.defined() ? set.labels.to(device_) : set.labels};
-  }
-
   std::shared_ptr<torch::nn::Module> on_device(const std::shared_ptr<torch::nn::Module>& module) const {
     module->to(device_);
     return module;
@@ -146,9 +144,8 @@ class Training {
     TrainSummary summary{task_name(), model_type(config_.model), data_type(config_.data), done_.step, done_.examples_seen,
                          weights_.num_parameters(), done_.last_loss, 0, 0};
     if (trainee_.logits) {
-      const TrainingSet test_set = load_test_set(std::get<MnistData>(config_.data));
-      summary.num_test_examples = test_set.examples.size(0);
-      summary.test_accuracy = classification_accuracy(trainee_, {test_set.examples.to(device_), test_set.labels.to(device_)});
+      summary.num_test_examples = test_set_.examples.size(0);
+      summary.test_accuracy = classification_accuracy(trainee_, to_device(test_set_, device_));
       log_info("test accuracy {:.2f} % on {} digits", 100 * summary.test_accuracy, summary.num_test_examples);
     }
     const auto folder = run_.file("model");
@@ -163,6 +160,7 @@ class Training {
   at::Device device_;
   uint64_t seed_;
   TrainingSet set_;              // on the device
+  TrainingSet test_set_;         // on the CPU
   Trainee trainee_;
   FlatParameters weights_;
   AdamW optimizer_;
@@ -190,9 +188,19 @@ void visit_fields(FieldVisitor& v, TrainSummary& s) {
   visit(v, Field("test_accuracy", "share that is classified right"), s.test_accuracy);
 }
 
-TrainSummary train(const TrainConfig& config, RunDirectory& run, at::Device device) {
+TrainingInputs prepare_training(const TrainConfig& config) {
   require_consistent(config);
-  return Training(config, run, device).run();
+  const auto seed = static_cast<uint64_t>(config.run.seed);
+  TrainingInputs inputs;
+  inputs.training = load_training_set(config.data, seed);
+  require_fitting_batch(config, inputs.training.examples.size(0));
+  if (std::holds_alternative<ClassificationTask>(config.task)) inputs.test = load_test_set(std::get<MnistData>(config.data));
+  inputs.trainee = make_trainee(config.model, example_shape(config.data), seed, config.channels_last);
+  return inputs;
+}
+
+TrainSummary train(const TrainConfig& config, TrainingInputs inputs, RunDirectory& run, at::Device device) {
+  return Training(config, std::move(inputs), run, device).run();
 }
 
 }  // namespace linden

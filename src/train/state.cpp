@@ -78,7 +78,7 @@ void visit_fields(FieldVisitor& v, TrainProgress& p) {
 
 void save_train_state(const fs::path& run, const TrainState& state, const TrainProgress& progress, int64_t keep) {
   const fs::path folder = state_folder(run, progress.step), temporary = fs::path(folder) += ".tmp";
-  fs::remove_all(temporary);
+  remove_folder(temporary);
   fs::create_directories(temporary);
   const FlatParameters& weights = state.weights;
   NamedTensors model = weights.views(weights.values);
@@ -91,14 +91,13 @@ void save_train_state(const fs::path& run, const TrainState& state, const TrainP
     save_safetensors(temporary / "optimizer.safetensors", contiguous(optimizer));
     write_file_atomically(temporary / "state.json", to_json(progress) + "\n");
   } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(temporary, ignored);
+    remove_folder(temporary);
     throw;
   }
-  fs::remove_all(folder);
+  remove_folder(folder);
   fs::rename(temporary, folder);
   const std::vector<int64_t> steps = saved_steps(run);
-  for (size_t i = static_cast<size_t>(std::max<int64_t>(1, keep)); i < steps.size(); ++i) fs::remove_all(state_folder(run, steps[i]));
+  for (size_t i = static_cast<size_t>(std::max<int64_t>(1, keep)); i < steps.size(); ++i) remove_folder(state_folder(run, steps[i]));
 }
 
 std::optional<fs::path> newest_train_state(const fs::path& run) {

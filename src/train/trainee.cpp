@@ -95,6 +95,7 @@ Trainee make_trainee(const ModelConfig& config, const Shape& example_shape, uint
   Trainee trainee = std::visit([&](const auto& model) { return build(model, channels_last); }, config);
   trainee.example_shape = example_shape;
   const std::string start_from = std::visit([](const auto& model) { return model.start_from; }, config);
+  check_input(start_from.empty() || fs::is_directory(start_from), "model.start_from: {}: no such model folder", start_from);
   if (!start_from.empty()) load_model_weights(*trainee.module, start_from);
   if (channels_last) weights_to_channels_last(*trainee.module);
   trainee.module->train();

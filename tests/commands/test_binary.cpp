@@ -1,4 +1,5 @@
 // The built program from the shell: help, exit codes, `config`, `doctor`.
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <filesystem>
@@ -13,8 +14,18 @@ using linden::test::run_linden;
 
 namespace {
 
-const std::vector<std::string> kCommands = {"config", "doctor", "forward", "train",
-                                            "sample", "align",  "report",  "bench"};
+// The names between "commands" and the next empty line of `linden help`.
+std::vector<std::string> listed_commands() {
+  std::istringstream lines(run_linden("help").output);
+  std::vector<std::string> names;
+  bool listing = false;
+  for (std::string line; std::getline(lines, line);) {
+    if (listing && line.empty()) break;
+    if (listing) names.push_back(line.substr(2, line.find(' ', 2) - 2));
+    if (line == "commands") listing = true;
+  }
+  return names;
+}
 
 // The line after "example" in a command's help.
 std::string example_of(const std::string& help) {
@@ -26,12 +37,12 @@ std::string example_of(const std::string& help) {
 
 }  // namespace
 
-TEST_CASE("every command's help has an example whose files are in the repository", "[unit]") {
-  const auto help = run_linden("help");
-  CHECK(help.exit_code == 0);
-  for (const std::string& command : kCommands) {
+TEST_CASE("every command's help has an example whose files are in the repository", "[e2e]") {
+  const std::vector<std::string> commands = listed_commands();
+  for (const char* name : {"config", "doctor", "forward", "train", "sample", "align", "report", "bench"})
+    CHECK(std::find(commands.begin(), commands.end(), name) != commands.end());
+  for (const std::string& command : commands) {
     INFO(command);
-    CHECK_THAT(help.output, ContainsSubstring("\n  " + command + " "));
     const auto result = run_linden(command + " --help");
     CHECK(result.exit_code == 0);
     CHECK_THAT(result.output, ContainsSubstring("usage: linden " + command));
@@ -44,7 +55,7 @@ TEST_CASE("every command's help has an example whose files are in the repository
   }
 }
 
-TEST_CASE("exit codes of bad command lines", "[unit]") {
+TEST_CASE("exit codes of bad command lines", "[e2e]") {
   CHECK(run_linden("--version").output.rfind("linden ", 0) == 0);
   const auto unknown = run_linden("alignn x.json");
   CHECK(unknown.exit_code == 2);
@@ -58,7 +69,7 @@ TEST_CASE("exit codes of bad command lines", "[unit]") {
   CHECK(run_linden("").exit_code == 2);
 }
 
-TEST_CASE("config show resolves, and refuses an unknown key with the nearest one", "[unit]") {
+TEST_CASE("config show resolves, and refuses an unknown key with the nearest one", "[e2e]") {
   const auto shown = run_linden("config show align configs/align/gmm_dts.json --set seed=17");
   CHECK(shown.exit_code == 0);
   CHECK_THAT(shown.output, ContainsSubstring("\"seed\": 17"));
@@ -73,7 +84,7 @@ TEST_CASE("config show resolves, and refuses an unknown key with the nearest one
   CHECK_THAT(verb.output, ContainsSubstring("wanted: linden config show"));
 }
 
-TEST_CASE("what config show prints is a config that resolves to itself", "[unit]") {
+TEST_CASE("what config show prints is a config that resolves to itself", "[e2e]") {
   linden::test::TemporaryFolder folder;
   const std::string shown = run_linden("config show align configs/align/gmm_dts.json --set seed=17").output;
   const std::string file = (folder / "resolved.json").string();
@@ -84,18 +95,18 @@ TEST_CASE("what config show prints is a config that resolves to itself", "[unit]
              ContainsSubstring("seed: ") && ContainsSubstring(" -> 17"));
 }
 
-TEST_CASE("config schema is a JSON Schema of the command's keys", "[unit]") {
+TEST_CASE("config schema is a JSON Schema of the command's keys", "[e2e]") {
   const auto schema = run_linden("config schema align");
   CHECK(schema.exit_code == 0);
   CHECK_THAT(schema.output, ContainsSubstring("json-schema.org/draft/2020-12") && ContainsSubstring("\"seed\""));
 }
 
-TEST_CASE("docs/config.md is what config manual prints (scripts/make_docs writes it)", "[unit]") {
+TEST_CASE("docs/config.md is what config manual prints (scripts/make_docs writes it)", "[e2e]") {
   std::ifstream file("docs/config.md");
   const std::string manual((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   const auto printed = run_linden("config manual");
   CHECK(printed.exit_code == 0);
-  CHECK(printed.output == manual);
+  if (printed.output != manual) FAIL_CHECK("docs/config.md is out of date: run scripts/make_docs");
 }
 
 TEST_CASE("doctor passes its self-test", "[e2e]") {

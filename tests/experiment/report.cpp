@@ -138,6 +138,8 @@ TEST_CASE("runs of different commands", "[unit]") {
     CHECK(contains(markdown, "## Runs of linden train\n"));
     CHECK(contains(markdown, "| train | 60 | 99.1 % |"));
     CHECK(contains(markdown, "figures/train-2-loss.svg"));
+    write_file_atomically(folder / "runs/train/metrics.csv", "");   // a run that logged nothing
+    CHECK_FALSE(contains(read_text_file(write_report(config).folder / "report.md"), "What could not be shown"));
   }
   SECTION("one table over them is refused") {
     config.columns = {"wall_seconds"};

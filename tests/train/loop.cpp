@@ -32,9 +32,10 @@ TrainConfig read(const std::string& name, std::vector<std::string> assignments =
 
 TrainSummary train_into(const fs::path& folder, TrainConfig config, bool resume = false) {
   at::set_num_threads(1);  // small steps: threads would wait for each other
+  TrainingInputs inputs = prepare_training(config);
   ConfigRefOf<TrainConfig> ref(config);
   RunDirectory run({"train", "test", folder, resume, "linden train"}, ref);
-  return train(config, run, at::kCPU);
+  return train(config, std::move(inputs), run, at::kCPU);
 }
 
 void require_equal_files(const fs::path& left, const fs::path& right) {
@@ -91,7 +92,7 @@ TEST_CASE("SIGINT: the step is finished, saved, and the run goes on as if nothin
   const TrainConfig config = read("gmm_mlp_small", kTinyMlp);
   train_into(folder / "whole", config);
   request_interrupt();
-  CHECK_THAT(message_of([&] { train_into(folder / "parts", config); }), ContainsSubstring("stopped after step 1; go on with --resume --output " + (folder / "parts").string()));
+  CHECK_THAT(message_of([&] { train_into(folder / "parts", config); }), ContainsSubstring("step 1 is saved; go on with --resume --output " + (folder / "parts").string()));
   CHECK_THROWS_AS(train_into(folder / "parts", config, true), Interrupted);
   CHECK(newest_train_state(folder / "parts") == folder / "parts" / "step_2");
   clear_interrupt();
@@ -124,8 +125,8 @@ TEST_CASE("the noise loss falls, and the model folder can be read back", "[unit]
   TemporaryFolder folder;
   const TrainConfig config = read("gmm_mlp_small");
   const TrainSummary summary = train_into(folder / "a", config);
-  CHECK(summary.final_loss < 0.6);   // 1 is what predicting nothing costs
-  CHECK(summary.final_loss > 0.1);
+  CHECK(summary.final_loss < 0.62);   // predicting nothing costs 1, the exact score 0.483
+  CHECK(summary.final_loss > 0.43);
   CHECK(summary.num_test_examples == 0);
   CHECK_NOTHROW(load_mlp_denoiser(folder / "a" / "model"));
   CHECK(read_scheduler_config(folder / "a" / "model").num_train_steps == 100);
@@ -215,6 +216,7 @@ TEST_CASE("no data folder: training says what to put where", "[unit]") {
   TemporaryFolder folder;
   const MissingData missing(folder / "nowhere");
   CHECK_THAT(message_of([&] { train_into(folder / "a", read("digits_guide")); }), ContainsSubstring("train-images-idx3-ubyte.gz: missing; put the four files of MNIST"));
+  CHECK_FALSE(fs::exists(folder / "a"));
 }
 
 TEST_CASE("the estimate counts parameters and multiply-adds", "[unit]") {

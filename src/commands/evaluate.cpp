@@ -1,0 +1,50 @@
+// linden evaluate: numbers about a sample set, alone and against a reference.
+#include <fmt/ranges.h>
+
+#include "commands/command.h"
+#include "core/device.h"
+#include "core/error.h"
+#include "core/logging.h"
+#include "core/run_directory.h"
+#include "evaluate/evaluation.h"
+
+namespace linden {
+
+namespace {
+
+void run_evaluate(const CommandLine& line) {
+  const std::filesystem::path file = line.positional.front();
+  EvaluateConfig config;
+  const std::vector<std::string> notes = read_config({file, line.assignments, false}, config);
+  check_input(!config.samples.path.empty(), "{}: samples.path is empty: what shall be measured? For example --set samples.path=runs/gmm_dts/001", file.string());
+  if (line.dry_run) {
+    const SampleSet samples(config.samples);
+    fmt::print("{}\n{} samples of shape [{}] would be measured\n", to_json(config), samples.size(), fmt::join(samples.shape(), ", "));
+    return;
+  }
+  ConfigRefOf<EvaluateConfig> config_ref(config);
+  RunDirectory run({line.command, file.stem().string(), config.run.output, line.resume, line.text}, config_ref);
+  for (const std::string& note : notes) log_info("{}", note);
+  const at::Device device = set_up_device(config.run, Float32Math::kExact);
+  EvaluateSummary summary = evaluate(config, device);
+  ConfigRefOf<EvaluateSummary> summary_ref(summary);
+  run.write_summary(summary_ref);
+  fmt::print("{}", describe_summary(summary));
+  log_info("{}", run.file("summary.json").string());
+}
+
+}  // namespace
+
+Command evaluate_command() {
+  Command command;
+  command.name = "evaluate";
+  command.summary = "measures samples: Frechet distance, KID, MMD, precision and recall, diversity, duplicates, classes, rewards";
+  command.usage = "linden evaluate config.json [options]";
+  command.example = "linden evaluate configs/evaluate/digits.json --set samples.path=mnist_test_1000";
+  command.own_options = {};
+  command.run = run_evaluate;
+  command.config = [] { return owned_config<EvaluateConfig>(); };
+  return command;
+}
+
+}  // namespace linden

@@ -1,0 +1,58 @@
+// What `linden evaluate` measures: one sample set, alone and against a reference.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/config.h"
+#include "core/run_config.h"
+#include "evaluate/moments.h"
+#include "evaluate/sample_set.h"
+
+namespace linden {
+
+struct EvaluateConfig {
+  RunConfig run;
+  SampleSetConfig samples;
+  SampleSetConfig reference;                 // path may be an .npz of pytorch-fid statistics (mu, sigma)
+  std::string classifier;                    // model folder; empty: the samples' own numbers are the features
+  std::vector<int64_t> asked;                // classes that the samples should be read as
+  std::vector<std::string> metrics;          // empty: all for which the config gives what they need
+  int64_t batch_size = 256;
+  int64_t kid_subsets = 100, kid_subset_size = 1000;
+  int64_t neighbours = 3;                    // k of precision and recall
+  double sigma = 10;                         // of mmd_rbf
+  double confidence = 0.9;                   // threshold of confident_share
+  int64_t max_pairs = 10000;                 // samples of each side in metrics over pairs (MMD, precision, recall)
+  std::string save_statistics;               // writes the samples' mu and sigma there, pytorch-fid's layout
+};
+void visit_fields(FieldVisitor& v, EvaluateConfig& c);
+
+struct EvaluateSummary {
+  std::string samples, reference, features;  // "DigitJudge", "pixel", "coordinate"
+  int64_t num_samples = 0, num_reference = 0, num_features = 0;
+  std::vector<std::pair<std::string, double>> metrics;
+  double metric(const std::string& name) const;    // NaN if it was not measured
+};
+void visit_fields(FieldVisitor& v, EvaluateSummary& c);
+
+// pytorch-fid's statistics file: npz with "mu" [F] and "sigma" [F, F] (mseitzer/pytorch-fid, fid_score.py).
+// InputError: arrays missing, or shapes that do not belong together. The count is not stored and reads as 2.
+Moments read_statistics(const std::filesystem::path& file);
+void write_statistics(const std::filesystem::path& file, const Moments& moments);
+
+// Logs a warning where there are fewer samples than features (the covariance is singular and the Frechet distance
+// depends on the count). InputError: a metric that needs a reference, a classifier, asked classes, labels or rewards
+// which are missing, sets of different shape, NaN in samples or features.
+EvaluateSummary evaluate(EvaluateConfig config, at::Device device);
+
+// The metrics as lines for people: the features are named in every line that stands on them.
+std::string describe_summary(const EvaluateSummary& summary);
+
+}  // namespace linden
