@@ -12,6 +12,7 @@
 #include "evaluate/sample_statistics.h"
 #include "models/closed_form.h"
 #include "models/image_classifier.h"
+#include "models/model_folder.h"
 
 namespace linden {
 namespace {
@@ -48,6 +49,7 @@ void fill_judge(AlignSummary& out, const AlignConfig& config, const at::Tensor& 
   const at::NoGradGuard no_grad;
   const auto judge = load_classifier(config.judge.folder, samples.device());
   out.judge = config.judge.folder;
+  out.features = model_class_name(config.judge.folder);
   std::vector<at::Tensor> logits, features;
   for (const at::Tensor& part : samples.split(512)) {
     logits.push_back(judge->logits(part).cpu());
@@ -139,6 +141,7 @@ void visit_fields(FieldVisitor& v, AlignSummary& c) {
   visit(v, Field("branch_levels", "remaining steps by depth"), c.branch_levels);
   visit(v, Field("expansions", "by depth of the expanded node"), c.expansions);
   visit(v, Field("judge", "folder of the judge"), c.judge);
+  visit(v, Field("features", "whose features the diversity stands on"), c.features);
   visit(v, Field("judged_share", "share of the samples that the judge reads as asked"), c.judged_share);
   visit(v, Field("diversity", "mean pairwise cosine distance of the judge's features"), c.diversity);
   visit(v, Field("mode_masses", "exact read-out mass of each mode"), c.mode_masses);

@@ -30,7 +30,7 @@ struct AlignSummary {
   double search_seconds = 0, nfe_per_second = 0, bookkeeping_share = 0;
   std::vector<int64_t> branch_levels, expansions;
   // With a judge.
-  std::string judge;
+  std::string judge, features;          // the judge's folder; what the diversity is measured on
   double judged_share = kNotMeasured;   // share that the judge reads as asked
   double diversity = kNotMeasured;      // mean pairwise cosine distance of the judge's features
   // Closed-form targets: exact read-out mass of each mode beside the target's, MMD^2 to exact draws.
