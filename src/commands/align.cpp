@@ -19,6 +19,8 @@ void run(const CommandLine& line) {
     std::printf("%s\n\n%s", to_json(config).c_str(), describe_align(config).c_str());
     return;
   }
+  std::printf("%s\n", settings_table(config).c_str());
+  std::fflush(stdout);
   run_align(config, {line.command, file.stem().string(), config.run.output, line.resume, line.text});
 }
 

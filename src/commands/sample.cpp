@@ -20,6 +20,8 @@ void run(const CommandLine& line) {
                 static_cast<long long>(steps), static_cast<long long>(config.num_samples * steps));
     return;
   }
+  std::printf("%s\n", settings_table(config).c_str());
+  std::fflush(stdout);
   run_sample(config, {line.command, file.stem().string(), config.run.output, line.resume, line.text});
 }
 

@@ -156,6 +156,8 @@ struct ConfigSource {
 std::vector<std::string> read_config(const ConfigSource& source, ConfigRef& config);
 // JSON text, two spaces of indentation, every key.
 std::string config_to_json(ConfigRef& config);
+// The effective settings as people read them: one line a key.
+std::string config_table(ConfigRef& config);
 // Fills `config` from JSON text; `origin` names it in messages.
 void config_from_json(const std::string& text, const std::string& origin, ConfigRef& config,
                       bool allow_unknown = false);
@@ -181,6 +183,11 @@ template <class Config>
 std::string to_json(Config config) {  // by value: visiting is non-const
   ConfigRefOf<Config> ref(config);
   return config_to_json(ref);
+}
+template <class Config>
+std::string settings_table(Config config) {
+  ConfigRefOf<Config> ref(config);
+  return config_table(ref);
 }
 template <class Config>
 void from_json(const std::string& text, const std::string& origin, Config& config, bool allow_unknown = false) {

@@ -1,4 +1,6 @@
 // Writing a config as JSON, and comparing two.
+#include <fmt/format.h>
+
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -87,6 +89,18 @@ std::string config_to_json(ConfigRef& config) {
   Writer writer;
   config.accept(writer);
   return writer.root.dump(2);
+}
+
+std::string config_table(ConfigRef& config) {
+  Flattener flat;
+  config.accept(flat);
+  std::string text;
+  for (const std::string& key : flat.order) {
+    std::string value = flat.leaves[key].text;
+    if (value.size() >= 2 && value.front() == '"') value = value.substr(1, value.size() - 2);
+    text += fmt::format("{:<44}{}\n", key, value.empty() ? "-" : value);
+  }
+  return text;
 }
 
 std::vector<ConfigDifference> config_difference(ConfigRef& left, ConfigRef& right) {
