@@ -49,7 +49,7 @@ void visit_fields(FieldVisitor& v, ClassifierRewardConfig& c) {
 }
 
 void visit_fields(FieldVisitor& v, MixtureRewardConfig& c) {
-  visit(v, Field("growth", "w_i = exp(growth i), i = 1 .. num_modes"), c.growth);
+  visit(v, Field("growth", "w_i = exp(growth i), i = 1 .. num_modes").between(-10, 10), c.growth);
   visit(v, Field("num_modes", "modes of the ring").between(1, 64), c.num_modes);
   visit(v, Field("radius", "of the ring").above(0), c.radius);
   visit(v, Field("sigma", "deviation of a mode").above(0), c.sigma);

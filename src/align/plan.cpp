@@ -10,9 +10,10 @@ namespace {
 
 // Levels by depth: the root and its children's draws share the S steps, so depth 0 stands for level S.
 std::vector<int64_t> branch_levels(std::vector<int64_t> branch_at, int64_t num_levels) {
-  if (branch_at.empty())
+  if (branch_at.empty()) {
     for (int64_t fifth = 5; fifth >= 1; --fifth) branch_at.push_back(std::max<int64_t>(1, num_levels * fifth / 5));
-  branch_at.erase(std::unique(branch_at.begin(), branch_at.end()), branch_at.end());
+    branch_at.erase(std::unique(branch_at.begin(), branch_at.end()), branch_at.end());  // fewer than five steps
+  }
   for (size_t i = 0; i < branch_at.size(); ++i) {
     if (branch_at[i] > num_levels || branch_at[i] < 1)
       throw ConfigError(fmt::format("method.branch_at has {}, which is off the sampler's grid of {} steps (allowed 1..{})",

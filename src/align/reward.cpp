@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.h"
 #include "models/closed_form.h"
@@ -62,8 +63,11 @@ class SquaredNormReward final : public Reward {
   bool checkerboard_;
 };
 
-std::unique_ptr<Reward> build(const ClassifierRewardConfig& config, const PriorConfig&, at::Device device) {
+std::unique_ptr<Reward> build(const ClassifierRewardConfig& config, const PriorConfig& prior, at::Device device) {
   const std::vector<int64_t> classes = asked_classes(config);
+  if (!std::holds_alternative<UNet2DPriorConfig>(prior))
+    throw ConfigError(fmt::format("reward classifier reads images, but a prior of type {} makes 2-D points: use prior.type unet2d, or another reward.type",
+                                  std::visit([](const auto& p) { return p.kType; }, prior)));
   auto classifier = load_classifier(config.folder, device);
   for (int64_t c : classes)
     if (c >= classifier->num_classes())

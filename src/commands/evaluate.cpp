@@ -7,10 +7,20 @@
 #include "core/logging.h"
 #include "core/run_directory.h"
 #include "evaluate/evaluation.h"
+#include "models/image_classifier.h"
 
 namespace linden {
 
 namespace {
+
+// What can be found missing before a run folder is made: a mistyped path must not use one up.
+void require_inputs(const EvaluateConfig& config) {
+  const SampleSet samples(config.samples);
+  if (!config.classifier.empty()) load_classifier(config.classifier, at::kCPU);
+  const std::filesystem::path statistics = config.save_statistics;
+  check_input(statistics.empty() || statistics.parent_path().empty() || std::filesystem::is_directory(statistics.parent_path()),
+              "save_statistics is {}, but there is no folder {}", config.save_statistics, statistics.parent_path().string());
+}
 
 void run_evaluate(const CommandLine& line) {
   const std::filesystem::path file = line.positional.front();
@@ -22,6 +32,7 @@ void run_evaluate(const CommandLine& line) {
     fmt::print("{}\n{} samples of shape [{}] would be measured\n", to_json(config), samples.size(), fmt::join(samples.shape(), ", "));
     return;
   }
+  require_inputs(config);
   ConfigRefOf<EvaluateConfig> config_ref(config);
   RunDirectory run({line.command, file.stem().string(), config.run.output, line.resume, line.text}, config_ref);
   for (const std::string& note : notes) log_info("{}", note);

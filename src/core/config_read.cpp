@@ -1,5 +1,6 @@
 // Reading a config: merge (defaults <- base <- file <- --set) as JSON, then one visit that fills the struct.
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -161,8 +162,7 @@ class Reader final : public FieldVisitor {
         const Json& type = (*json)["type"];
         const std::vector<std::string> types = member.types();
         if (!type.is_string() || std::find(types.begin(), types.end(), type.get<std::string>()) == types.end())
-          fail(path + ".type", fmt::format("is {}, allowed: {}{}", type.dump(), fmt::join(types, ", "),
-                                           type.is_string() ? suggestion(type.get<std::string>(), types) : ""));
+          fail_choice(path + ".type", type.is_string() ? type.get<std::string>() : type.dump(), types);
         if (type.get<std::string>() != member.current()) member.emplace(type.get<std::string>());
       }
     }
@@ -238,9 +238,12 @@ class Reader final : public FieldVisitor {
   }
   void check_choice(const Field& field, const std::string& text) const {
     if (field.choices.empty() || std::find(field.choices.begin(), field.choices.end(), text) != field.choices.end()) return;
-    const std::string nearest = nearest_name(text, field.choices);
-    fail(path_of(field), fmt::format("is \"{}\", allowed: {}{}", text, fmt::join(field.choices, ", "),
-                                     nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest)));
+    fail_choice(path_of(field), text, field.choices);
+  }
+  [[noreturn]] void fail_choice(const std::string& path, const std::string& got, const std::vector<std::string>& allowed) const {
+    const std::string nearest = nearest_name(got, allowed);
+    fail(path, fmt::format("is \"{}\", allowed: {}{}", got, fmt::join(allowed, ", "),
+                           nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest)));
   }
   template <class T, class Is, class As>
   void read_list(const Field& field, std::vector<T>& member, const char* wanted, Is is, As as) {
@@ -279,23 +282,35 @@ void config_from_json(const std::string& text, const std::string& origin, Config
   reader.finish_level();
 }
 
+namespace {
+
+std::string lower(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+// Insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
+size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
+  for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
+  for (size_t i = 1; i <= a.size(); ++i)
+    for (size_t j = 1; j <= b.size(); ++j) {
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+    }
+  return d[a.size()][b.size()];
+}
+
+}  // namespace
+
 std::string nearest_name(const std::string& name, const std::vector<std::string>& candidates) {
   std::string best;
   size_t best_distance = name.size() / 2 + 1;
   for (const std::string& candidate : candidates) {
-    std::vector<size_t> row(candidate.size() + 1);  // Levenshtein
-    for (size_t j = 0; j < row.size(); ++j) row[j] = j;
-    for (size_t i = 1; i <= name.size(); ++i) {
-      size_t diagonal = row[0];
-      row[0] = i;
-      for (size_t j = 1; j <= candidate.size(); ++j) {
-        const size_t above = row[j];
-        row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (name[i - 1] != candidate[j - 1])});
-        diagonal = above;
-      }
-    }
-    if (row.back() < best_distance) {
-      best_distance = row.back();
+    const size_t distance = edit_distance(lower(name), lower(candidate));
+    if (distance < best_distance) {
+      best_distance = distance;
       best = candidate;
     }
   }

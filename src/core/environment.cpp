@@ -13,38 +13,16 @@
 #endif
 
 #include "core/device.h"
+#include <linden_commit.h>  // written by the build
 
 namespace linden {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::string output_of(const std::string& command) {
-  std::string output;
-  FILE* pipe = popen(command.c_str(), "r");
-  if (!pipe) return "";
-  char buffer[256];
-  while (const size_t count = fread(buffer, 1, sizeof buffer, pipe)) output.append(buffer, count);
-  if (pclose(pipe) != 0) return "";
-  while (!output.empty() && output.back() == '\n') output.pop_back();
-  return output;
-}
-
 // The commit that was built in, else that of the repository that holds the binary, else of the working directory.
 std::string source_commit() {
-#if defined(LINDEN_COMMIT)
-  return LINDEN_COMMIT;
-#else
-  std::error_code error;
-  const fs::path binary = fs::read_symlink("/proc/self/exe", error);
-  for (const std::string& folder : {binary.parent_path().string(), std::string(".")}) {
-    if (folder.empty() || folder.find('\'') != std::string::npos) continue;
-    const std::string commit =
-        output_of("git -C '" + folder + "' describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null");
-    if (!commit.empty()) return commit;
-  }
-  return "";
-#endif
+  return kBuiltFromCommit;
 }
 
 std::string cuda_version() {

@@ -16,6 +16,7 @@
 #include "experiment/sample_sheet.h"
 #include "io/event_sink.h"
 #include "io/hdf5.h"
+#include "models/image_classifier.h"
 
 namespace linden {
 namespace {
@@ -39,6 +40,7 @@ Parts build(const AlignConfig& config) {
   parts.denoiser = make_denoiser(prior.network, prior.schedule, config.sampler);
   parts.plan = make_plan(config, parts.denoiser->num_levels());
   parts.reward = make_reward(config.reward, config.prior, device);
+  if (!config.judge.folder.empty()) load_classifier(config.judge.folder, device);  // a missing judge is found before the search, not after
   parts.executor = make_executor(parts.denoiser, static_cast<uint64_t>(config.run.seed), config.executor);
   return parts;
 }
@@ -96,7 +98,10 @@ class Recorder {
     save_tree(run_.file("tree.h5"), state, parts_.plan, curve_, config_.save_latents);
     saved_ = Clock::now();
   }
-  void finish() { progress_.finish(); }
+  void finish(const SearchState& state) {
+    progress_.update(state.calls.nfe, note_);
+    progress_.finish();
+  }
 
  private:
   RunDirectory& run_;
@@ -140,6 +145,11 @@ void run_align(AlignConfig config, const RunOptions& options) {
   AnytimeCurve curve(parts.plan.branch_levels);
   if (run.resumed()) resume_from(run, run, state, parts.plan, curve);
   parts.executor->warm_up(parts.plan.batch_size);
+  const int64_t first_batch = parts.plan.batch_size * parts.denoiser->num_levels();
+  if (config.nfe < first_batch)
+    log_warning("nfe is {}, but the first batch of {} trajectories costs {}: the search will overrun; lower method.batch_size to compare methods at equal NFE",
+                config.nfe, parts.plan.batch_size, first_batch);
+  if (state.calls.nfe > config.nfe) log_warning("nfe is {}, but the saved tree has spent {}: nothing is added", config.nfe, state.calls.nfe);
 
   Recorder recorder(run, config, parts, curve, state);
   StopReason reason = StopReason::kBudget;
@@ -149,12 +159,12 @@ void run_align(AlignConfig config, const RunOptions& options) {
     recorder.save(state);
     throw;
   }
-  recorder.finish();
+  if (reason != StopReason::kInterrupted && (curve.points().empty() || curve.points().back().nfe != state.calls.nfe)) recorder.add_point(state);
+  recorder.finish(state);
   if (reason == StopReason::kInterrupted) {
     recorder.save(state);
     throw Interrupted(fmt::format("interrupted at {} NFE; the tree is saved in {}: the same command with --resume goes on", state.calls.nfe, run.path().string()));
   }
-  if (curve.points().empty() || curve.points().back().nfe != state.calls.nfe) recorder.add_point(state);
   recorder.save(state);
   if (reason == StopReason::kFreeRevisits)
     log_warning("stopped at {} of {} NFE: {} iterations in a row ended in leaves that exist (method.max_free_revisits)", state.calls.nfe, config.nfe, parts.plan.max_free_revisits);

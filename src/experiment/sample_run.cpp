@@ -89,6 +89,7 @@ void run_sample(SampleConfig config, const RunOptions& options) {
   const at::Device device = set_up_device(config.run, config.executor.float32 == "exact" ? Float32Math::kExact : Float32Math::kTf32);
   const Prior prior = load_prior(config.prior, device);
   const auto executor = make_executor(make_denoiser(prior.network, prior.schedule, config.sampler), static_cast<uint64_t>(config.run.seed), config.executor);
+  if (!config.judge.folder.empty()) load_classifier(config.judge.folder, device);  // a missing judge is found before the work, not after
   ConfigRefOf<SampleConfig> ref(config);
   RunDirectory run(options, ref);
   run.add_sink(std::make_unique<EventSink>(run.path()));

@@ -12,6 +12,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 fs::path find_scheduler_file(const fs::path& folder) {
+  check_input(fs::is_directory(folder), "{}: no such model folder (relative folders start at {})", folder.string(), fs::current_path().string());
   const fs::path beside = folder / "scheduler_config.json";
   const fs::path plain = folder.has_filename() ? folder : folder.parent_path();  // without a trailing slash
   const fs::path pipeline = plain.parent_path() / "scheduler" / "scheduler_config.json";

@@ -81,8 +81,12 @@ TEST_CASE("linden align refuses bad input with exit code 2 and leaves no folder 
       {"--set method.branch_at=[101]", "off the sampler's grid of 100 steps"},
       {"--set method.type=best_of_n --set nfe=1000", "only 10 trajectories"},
       {"--set reward.type=classifier", "names no class"},
-      {"--set reward.type=classifier --set reward.digit=3 --set reward.folder=nowhere", "nowhere"},
-      {"--set prior.type=unet2d --set prior.folder=nowhere", "nowhere"},
+      {"--set reward.type=classifier --set reward.digit=3", "reward classifier reads images, but a prior of type gaussian_mixture makes 2-D points"},
+      {"--set judge.folder=nowhere", "nowhere: no such model folder"},
+      {"--set method.branch_at=[100,100]", "must fall: 100 comes after 100"},
+      {"--set method.type=DTS", "did you mean \"dts\"?"},
+      {"--set nef=1", "did you mean \"nfe\"?"},
+      {"--set prior.type=unet2d --set prior.folder=nowhere", "nowhere: no such model folder"},
       {"--device cuda:77", "cuda:77"},
   };
   for (const auto& [arguments, message] : cases) {
