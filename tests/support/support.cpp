@@ -9,7 +9,7 @@
 namespace linden::test {
 
 TemporaryFolder::TemporaryFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "linden_test_XXXXXX").string();
+  std::string name = (std::filesystem::temp_directory_path() / "linden_test_").string() + std::string(6, 'X');  // mkdtemp's pattern
   if (!mkdtemp(name.data())) throw std::runtime_error("mkdtemp failed for " + name);
   path = name;
 }
