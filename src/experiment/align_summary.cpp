@@ -10,8 +10,8 @@
 #include "align/readout.h"
 #include "evaluate/distances.h"
 #include "evaluate/sample_statistics.h"
+#include "experiment/judge.h"
 #include "models/closed_form.h"
-#include "models/image_classifier.h"
 #include "models/model_folder.h"
 
 namespace linden {
@@ -46,18 +46,12 @@ void fill_counts(AlignSummary& out, const SearchPlan& plan, const SearchState& s
 
 void fill_judge(AlignSummary& out, const AlignConfig& config, const at::Tensor& samples) {
   if (config.judge.folder.empty()) return;
-  const at::NoGradGuard no_grad;
-  const auto judge = load_classifier(config.judge.folder, samples.device());
+  const JudgeReading reading = read_with_judge(config.judge.folder, samples, samples.device());
   out.judge = config.judge.folder;
   out.features = model_class_name(config.judge.folder);
-  std::vector<at::Tensor> logits, features;
-  for (const at::Tensor& part : samples.split(512)) {
-    logits.push_back(judge->logits(part).cpu());
-    features.push_back(judge->features(part).cpu());
-  }
   const std::vector<int64_t> classes = asked_classes(config.reward);
-  if (!classes.empty()) out.judged_share = class_share(at::cat(logits), classes);
-  if (samples.size(0) > 1) out.diversity = diversity(at::cat(features));
+  if (!classes.empty()) out.judged_share = class_share(reading.logits, classes);
+  if (samples.size(0) > 1) out.diversity = diversity(reading.features);
 }
 
 // Read-out mass of each mode: every leaf counts for its nearest mode, by its exact weight.

@@ -11,6 +11,7 @@
 #include "core/logging.h"
 #include "core/progress.h"
 #include "evaluate/sample_statistics.h"
+#include "experiment/judge.h"
 #include "experiment/sample_sheet.h"
 #include "io/event_sink.h"
 #include "io/hdf5.h"
@@ -45,18 +46,11 @@ at::Tensor finished_samples(const RunDirectory& run, const StateSpec& spec) {
 
 void fill_judge(SampleSummary& out, const SampleConfig& config, const at::Tensor& samples, at::Device device) {
   if (config.judge.folder.empty()) return;
-  const at::NoGradGuard no_grad;
-  const auto judge = load_classifier(config.judge.folder, device);
-  std::vector<at::Tensor> logits, features;
-  for (const at::Tensor& part : samples.split(512)) {
-    logits.push_back(judge->logits(part.to(device)).cpu());
-    features.push_back(judge->features(part.to(device)).cpu());
-  }
-  const at::Tensor all = at::cat(logits);
+  const JudgeReading reading = read_with_judge(config.judge.folder, samples, device);
   out.judge = config.judge.folder;
-  out.confident_share = confident_share(all, kConfident);
-  if (samples.size(0) > 1) out.diversity = diversity(at::cat(features));
-  for (int64_t k = 0; k < judge->num_classes(); ++k) out.class_shares.push_back(class_share(all, std::vector<int64_t>{k}));
+  out.confident_share = confident_share(reading.logits, kConfident);
+  if (samples.size(0) > 1) out.diversity = diversity(reading.features);
+  for (int64_t k = 0; k < reading.logits.size(1); ++k) out.class_shares.push_back(class_share(reading.logits, std::vector<int64_t>{k}));
 }
 
 }  // namespace
