@@ -16,6 +16,7 @@
 #include "core/environment.h"
 #include "core/error.h"
 #include "core/random.h"
+#include "io/archive.h"
 
 namespace linden {
 namespace {
@@ -146,6 +147,7 @@ void run_doctor(const CommandLine& line) {
   row("compiler", fmt::format("{}, {}", environment.compiler, environment.build_type));
   row("LibTorch", environment.libtorch);
   row("HDF5", hdf5_version());
+  row("archives", archive_library().empty() ? "not read: built without libarchive (data sets must be unpacked)" : archive_library());
   row("CUDA", cuda_text(environment));
   row("CPU", fmt::format("{}, {} core(s)", environment.cpu, environment.cores));
   for (size_t i = 0; i < environment.cards.size(); ++i)
