@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "io/safetensors_header.h"
+#include "models/cifar_resnet.h"
 #include "models/classifier.h"
 #include "models/image_classifier.h"
 #include "models/judge.h"
@@ -55,13 +57,14 @@ AnyModel load_any_model(const std::filesystem::path& folder, const std::string& 
     model = denoiser_model(load_unet2d(folder, weights));
   } else if (class_name == MlpDenoiserConfig::kClassName) {
     model = denoiser_model(load_mlp_denoiser(folder, weights));
-  } else if (class_name == DigitClassifierConfig::kClassName || class_name == DigitJudgeConfig::kClassName) {
+  } else if (class_name == DigitClassifierConfig::kClassName || class_name == DigitJudgeConfig::kClassName ||
+             class_name == CifarResNetConfig::kClassName) {
     model = classifier_model(load_classifier(folder, at::kCPU, weights));
   } else {
-    throw InputError(fmt::format("{}: _class_name is {}; linden has {}, {}, {} and {}",
+    throw InputError(fmt::format("{}: _class_name is {}; linden has {}, {}, {}, {} and {}",
                                  (folder / "config.json").string(), class_name, UNet2DConfig::kClassName,
                                  MlpDenoiserConfig::kClassName, DigitClassifierConfig::kClassName,
-                                 DigitJudgeConfig::kClassName));
+                                 DigitJudgeConfig::kClassName, CifarResNetConfig::kClassName));
   }
   model.class_name = class_name;
   model.module->to(device, dtype);
@@ -76,7 +79,9 @@ NamedTensors run_model(const AnyModel& model, const NamedTensors& inputs, at::De
     const auto found = inputs.find(name);
     check_input(found != inputs.end(), "{}: the input tensor \"{}\" is missing; wanted: {}", model.class_name, name,
                 fmt::join(model.inputs, ", "));
-    const bool is_data = found->second.is_floating_point() && name != "timestep";
+    const bool is_data = name != "timestep";
+    check_input(!is_data || found->second.is_floating_point(), "{}: the input tensor \"{}\" is {}, wanted F32, F16, BF16 or F64", model.class_name, name,
+                safetensors_dtype_name(found->second.scalar_type()).value_or(at::toString(found->second.scalar_type())));
     at::Tensor tensor = found->second.to(device);
     if (is_data) tensor = tensor.to(dtype);
     moved[name] = tensor.dim() == 4 ? tensor.contiguous(at::MemoryFormat::ChannelsLast) : tensor;

@@ -25,12 +25,13 @@ struct AnyModel {
 // The model of a folder by its _class_name, in eval mode. weights: "folder" or "formula:SEED". Throws InputError.
 //   UNet2DModel      sample [B, C, Y, X], timestep [B], [1] or []  -> sample
 //   MlpDenoiser      sample [B, 2],       timestep [B], [1] or []  -> sample
-//   DigitClassifier, DigitJudge   sample [B, C, Y, X]              -> logits, features
+//   DigitClassifier, DigitJudge, CifarResNet   sample [B, C, Y, X] -> logits, features
+// A CifarResNet may be a .safetensors file alone.
 AnyModel load_any_model(const std::filesystem::path& folder, const std::string& weights, at::Device device,
                         at::ScalarType dtype);
 
 // Runs the model on `inputs`, which may be on another device and in another dtype. Throws InputError on a
-// missing or surplus tensor.
+// missing or surplus tensor, and on a sample that is not of a floating dtype.
 NamedTensors run_model(const AnyModel& model, const NamedTensors& inputs, at::Device device, at::ScalarType dtype);
 
 }  // namespace linden

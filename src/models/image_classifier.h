@@ -23,13 +23,15 @@ class ImageClassifier : public torch::nn::Module {
   virtual void save(const std::filesystem::path& folder, at::ScalarType dtype) const = 0;
 };
 
-// A new one with LibTorch's initial weights. class_name: "DigitClassifier" (the guide) or "DigitJudge".
+// A new one with LibTorch's initial weights. class_name: "DigitClassifier" (the guide), "DigitJudge" or
+// "CifarResNet".
 // Throws InputError on another name.
 std::shared_ptr<ImageClassifier> make_classifier(const std::string& class_name);
 
-// The classifier of a model folder by its _class_name, fp32, in eval mode, its weights frozen (gradients
-// still flow to x). weights: "folder" or "formula:SEED". Throws InputError.
-std::shared_ptr<ImageClassifier> load_classifier(const std::filesystem::path& folder, at::Device device,
+// The classifier of a model folder by its _class_name, or of a .safetensors file alone (a CifarResNet, see
+// model_class_name), fp32, in eval mode, its weights frozen (gradients still flow to x). weights: "folder" or
+// "formula:SEED". Throws InputError.
+std::shared_ptr<ImageClassifier> load_classifier(const std::filesystem::path& model, at::Device device,
                                                  const std::string& weights = "folder");
 
 }  // namespace linden

@@ -15,6 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+// The only network whose layout follows from its tensors (models/cifar_resnet.h).
+const char* const kClassOfWeightsFiles = "CifarResNet";
 const std::string kUNetWeights = "diffusion_pytorch_model", kOtherWeights = "model";
 
 Json read_object(const fs::path& file) {
@@ -56,7 +58,12 @@ fs::path find_weight_file(const fs::path& folder) {
 
 }  // namespace
 
-std::string model_class_name(const fs::path& folder) { return class_name_of(read_config_object(folder), folder); }
+bool is_weights_file(const fs::path& model) { return fs::is_regular_file(model) && model.extension() == ".safetensors"; }
+
+std::string model_class_name(const fs::path& model) {
+  if (is_weights_file(model)) return kClassOfWeightsFiles;
+  return class_name_of(read_config_object(model), model);
+}
 
 std::string model_config_text(const fs::path& folder, const std::string& class_name, const NullableKeys& nullable) {
   const Json json = read_config_object(folder);
@@ -78,7 +85,7 @@ void load_model_weights(torch::nn::Module& module, const fs::path& folder, const
     set_formula_weights(module, formula_seed(weights));
     return;
   }
-  const fs::path file = find_weight_file(folder);
+  const fs::path file = is_weights_file(folder) ? folder : find_weight_file(folder);
   load_weights(module, load_safetensors(file), file.string());
 }
 

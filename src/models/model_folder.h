@@ -21,8 +21,11 @@ struct NullableKeys {
 // null as 0 or "". Throws InputError: no such folder or file, no JSON object, another _class_name.
 std::string model_config_text(const std::filesystem::path& folder, const std::string& class_name,
                               const NullableKeys& nullable);
-// The _class_name of the folder's config.json. Throws InputError.
-std::string model_class_name(const std::filesystem::path& folder);
+// A .safetensors file that stands for a model on its own.
+bool is_weights_file(const std::filesystem::path& model);
+// The _class_name of the folder's config.json. A weights file alone is a CifarResNet, whose layout follows from its
+// tensors. Throws InputError: no such folder or file, no _class_name.
+std::string model_class_name(const std::filesystem::path& model);
 
 // The config of a model folder. Config has kClassName and nullable_keys(). Throws ConfigError on an unknown
 // key, a wrong type or a value out of range, with the file and the key.
@@ -35,7 +38,7 @@ Config read_model_config(const std::filesystem::path& folder) {
 }
 
 // Fills the module from the folder's weight file (weights "folder") or from the formula ("formula:SEED", see
-// formula_weights.h). The file is diffusion_pytorch_model or model, .safetensors, .fp16.safetensors or sharded
+// formula_weights.h). `folder` may be a weights file itself, else the file is diffusion_pytorch_model or model, .safetensors, .fp16.safetensors or sharded
 // (.safetensors.index.json); its tensors are converted to the module's dtype. Throws InputError.
 void load_model_weights(torch::nn::Module& module, const std::filesystem::path& folder,
                         const std::string& weights = "folder");

@@ -79,7 +79,7 @@ TEST_CASE("classifiers save, load by class name and pass gradients to x", "[unit
 
 TEST_CASE("what is no classifier is refused by name", "[unit]") {
   CHECK(message_of([] { make_classifier("ResNet"); }) ==
-        "ResNet is not a classifier; linden has DigitClassifier and DigitJudge");
+        "ResNet is not a classifier; linden has DigitClassifier, DigitJudge and CifarResNet");
   CHECK(message_of([] {
           load_classifier("configs/models/digits_unet", at::kCPU);
         }).find("config.json: UNet2DModel is not a classifier") != std::string::npos);
