@@ -91,11 +91,14 @@ void run_forward(const CommandLine& line) {
   check_input(std::filesystem::exists(options.input), "--input {}: no such file", options.input);
   const AnyModel model = load_any_model(options.model, options.weights, device, dtype);
   ActivationStore activations(options.traced);
+  const NamedTensors inputs = load_safetensors(options.input);
   NamedTensors outputs;
   try {
     at::NoGradGuard no_grad;
     TraceSession session([&](const std::string& name, const at::Tensor& tensor) { activations.keep(name, tensor); });
-    outputs = run_model(model, load_safetensors(options.input), device, dtype);
+    outputs = run_model(model, inputs, device, dtype);
+  } catch (const InputError& error) {
+    throw InputError(fmt::format("{}: {}", options.input, error.what()));
   } catch (const CheckError& error) {  // here the shapes are the user's
     throw InputError(fmt::format("{}: {}", options.input, error.what()));
   }

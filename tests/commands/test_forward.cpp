@@ -92,4 +92,6 @@ TEST_CASE("forward says what is wrong with its arguments", "[unit]") {
   save_safetensors(folder / "in.safetensors",
                    {{"sample", at::zeros({2, 1, 32, 32})}, {"timestep", at::zeros({1})}, {"class", at::zeros({1})}});
   fails(other + output, "there is no input \"class\"");
+  save_safetensors(folder / "in.safetensors", {{"sample", at::zeros({2, 1, 32, 32}, at::kLong)}, {"timestep", at::zeros({1})}});
+  fails(other + output, "in.safetensors: UNet2DModel: the input tensor \"sample\" is I64, wanted F32, F16, BF16 or F64");
 }
