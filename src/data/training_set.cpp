@@ -2,8 +2,13 @@
 
 #include <ATen/ATen.h>
 
+#include <set>
+
 #include "core/error.h"
+#include "data/checksum_manifest.h"
+#include "data/cifar.h"
 #include "data/digits.h"
+#include "data/image_folder.h"
 #include "diffusion/noise_schedule.h"
 #include "models/closed_form.h"
 
@@ -15,20 +20,59 @@ constexpr uint64_t kPointSeedOffset = 1000003;
 
 at::Tensor draw_points(const ClosedFormPrior& prior, int64_t count, uint64_t seed) { return prior.sample(count, seed + kPointSeedOffset); }
 
-TrainingSet load_mnist(const MnistData& config) {
-  Digits digits = load_digits(config.split);
-  const int64_t available = digits.images.size(0);
-  check_input(config.num_examples <= available, "data.num_examples is {}, but the MNIST split \"{}\" holds {} (0: all)", config.num_examples,
-              config.split, available);
-  const int64_t count = config.num_examples > 0 ? config.num_examples : available;
-  return {digits.images.slice(0, 0, count), digits.labels.slice(0, 0, count)};
+ImageFolder listed(const ImageFolderData& config) {
+  check_input(!config.folder.empty(), "data.folder is empty: where are the images?");
+  return list_image_folder(config.folder);
 }
+
+// The first `asked` rows; 0: all. `what` is the set's name in messages.
+TrainingSet first_examples(const TrainingSet& set, int64_t asked, const std::string& what) {
+  const int64_t available = set.examples.size(0);
+  check_input(asked <= available, "data.num_examples is {}, but the {} holds {} (0: all)", asked, what, available);
+  const int64_t count = asked > 0 ? asked : available;
+  return {set.examples.slice(0, 0, count), set.labels.slice(0, 0, count)};
+}
+
+TrainingSet load(const MnistData& config, uint64_t) {
+  const Digits digits = load_digits(config.split);
+  return first_examples({digits.images, digits.labels}, config.num_examples, fmt::format("MNIST split \"{}\"", config.split));
+}
+TrainingSet load(const Cifar10Data& config, uint64_t) {
+  const LabelledImages set = of_classes(load_cifar10(config.split, config.folder), config.classes);
+  return first_examples({set.images, set.labels}, config.num_examples,
+                        fmt::format("CIFAR-10 split \"{}\"{}", config.split, config.classes.empty() ? "" : " of the asked classes"));
+}
+TrainingSet load(const ImageFolderData& config, uint64_t) {
+  const ImageFolder folder = listed(config);
+  const bool has_list = std::filesystem::exists(folder.folder / kChecksumManifest);
+  verify_checksums(folder.folder, folder.files);
+  const LabelledImages set = load_image_folder(folder);
+  if (!has_list && config.checksums == "write") write_checksums(folder.folder, folder.files);
+  return {set.images, set.labels};
+}
+std::vector<double> default_alpha_bar() { return NoiseSchedule(NoiseScheduleConfig{}).alpha_bar; }
+TrainingSet load(const GaussianMixtureData& config, uint64_t seed) {
+  return {draw_points(GaussianMixture(ring_of_modes(), default_alpha_bar()), config.num_examples, seed), {}};
+}
+TrainingSet load(const CheckerboardData& config, uint64_t seed) { return {draw_points(Checkerboard(default_alpha_bar()), config.num_examples, seed), {}}; }
 
 }  // namespace
 
 void visit_fields(FieldVisitor& v, MnistData& c) {
   visit(v, Field("split", "train: the 60,000 of the data folder; shipped: the thousand test digits in the repository").one_of({"train", "shipped"}), c.split);
   visit(v, Field("num_examples", "only the first so many; 0: all").at_least(0), c.num_examples);
+}
+void visit_fields(FieldVisitor& v, Cifar10Data& c) {
+  visit(v, Field("split", "train: 50,000 images; test: 10,000").one_of({"train", "test"}), c.split);
+  visit(v, Field("folder", "where the .bin files or their archives lie; empty: cifar10/ of the data folder (LINDEN_DATA)"), c.folder);
+  visit(v, Field("classes", "only images of these classes, 0 airplane .. 9 truck; empty: all").between(0, 9), c.classes);
+  visit(v, Field("num_examples", "only the first so many; 0: all").at_least(0), c.num_examples);
+  visit(v, Field("horizontal_flips", "exchange left and right in half of the images of a step, drawn anew each time"), c.horizontal_flips);
+}
+void visit_fields(FieldVisitor& v, ImageFolderData& c) {
+  visit(v, Field("folder", "PNG files of one size, or one sub-folder of them a class"), c.folder);
+  visit(v, Field("checksums", "verify: the folder's SHA256SUMS, where there is one; write: first write it, where there is none").one_of({"verify", "write"}), c.checksums);
+  visit(v, Field("horizontal_flips", "exchange left and right in half of the images of a step, drawn anew each time"), c.horizontal_flips);
 }
 void visit_fields(FieldVisitor& v, GaussianMixtureData& c) {
   visit(v, Field("num_examples", "exact draws, by the seed").between(1, 1e8), c.num_examples);
@@ -37,26 +81,57 @@ void visit_fields(FieldVisitor& v, CheckerboardData& c) {
   visit(v, Field("num_examples", "exact draws, by the seed").between(1, 1e8), c.num_examples);
 }
 
+at::Tensor TrainingSet::batch(const at::Tensor& rows) const { return scaled_to_unit(examples.index_select(0, rows)); }
+
 TrainingSet load_training_set(const DataConfig& config, uint64_t seed) {
-  if (const auto* mnist = std::get_if<MnistData>(&config)) return load_mnist(*mnist);
-  const std::vector<double> alpha_bar = NoiseSchedule(NoiseScheduleConfig{}).alpha_bar;
-  if (const auto* mixture = std::get_if<GaussianMixtureData>(&config))
-    return {draw_points(GaussianMixture(ring_of_modes(), alpha_bar), mixture->num_examples, seed), {}};
-  return {draw_points(Checkerboard(alpha_bar), std::get<CheckerboardData>(config).num_examples, seed), {}};
+  return std::visit([&](const auto& c) { return load(c, seed); }, config);
 }
 
-TrainingSet load_test_set(const MnistData& config) {
-  const Digits digits = load_digits(config.split == "train" ? "test" : config.split);
-  return {digits.images, digits.labels};
+TrainingSet load_test_set(const DataConfig& config, uint64_t seed) {
+  DataConfig test = config;
+  if (auto* mnist = std::get_if<MnistData>(&test)) *mnist = {mnist->split == "train" ? "test" : mnist->split, 0};
+  if (auto* cifar = std::get_if<Cifar10Data>(&test)) {
+    cifar->split = "test";
+    cifar->num_examples = 0;
+  }
+  return load_training_set(test, seed);
 }
 
 std::string data_type(const DataConfig& config) {
   return std::visit([](const auto& c) { return std::string(c.kType); }, config);
 }
+
+bool flips_images(const DataConfig& config) {
+  if (const auto* cifar = std::get_if<Cifar10Data>(&config)) return cifar->horizontal_flips;
+  const auto* folder = std::get_if<ImageFolderData>(&config);
+  return folder && folder->horizontal_flips;
+}
+
 std::vector<int64_t> example_shape(const DataConfig& config) {
   if (std::holds_alternative<MnistData>(config)) return {1, 32, 32};
+  if (std::holds_alternative<Cifar10Data>(config)) return {3, 32, 32};
+  if (const auto* folder = std::get_if<ImageFolderData>(&config)) return image_shape(listed(*folder));
   return {2};
 }
-bool has_labels(const DataConfig& config) { return std::holds_alternative<MnistData>(config); }
+
+int64_t num_examples(const DataConfig& config) {
+  if (const auto* mnist = std::get_if<MnistData>(&config))
+    return mnist->num_examples > 0 ? mnist->num_examples : mnist->split == "train" ? 60000 : 1000;
+  if (const auto* cifar = std::get_if<Cifar10Data>(&config)) {
+    const std::set<int64_t> classes(cifar->classes.begin(), cifar->classes.end());
+    const int64_t per_class = cifar->split == "train" ? 5000 : 1000;
+    return cifar->num_examples > 0 ? cifar->num_examples : per_class * (classes.empty() ? 10 : static_cast<int64_t>(classes.size()));
+  }
+  if (const auto* folder = std::get_if<ImageFolderData>(&config)) return static_cast<int64_t>(listed(*folder).files.size());
+  if (const auto* mixture = std::get_if<GaussianMixtureData>(&config)) return mixture->num_examples;
+  return std::get<CheckerboardData>(config).num_examples;
+}
+
+bool has_labels(const DataConfig& config) {
+  if (const auto* folder = std::get_if<ImageFolderData>(&config)) return !listed(*folder).labels.empty();
+  return std::holds_alternative<MnistData>(config) || std::holds_alternative<Cifar10Data>(config);
+}
+
+bool holds_bytes(const DataConfig& config) { return std::holds_alternative<Cifar10Data>(config) || std::holds_alternative<ImageFolderData>(config); }
 
 }  // namespace linden

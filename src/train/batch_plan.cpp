@@ -10,6 +10,7 @@ namespace {
 
 constexpr int64_t kBlock = 64;          // steps
 constexpr uint32_t kShiftStream = 1;    // step of a Purpose::kData stream; 0 belongs to the permutations
+constexpr uint32_t kFlipStream = 2;
 
 }  // namespace
 
@@ -17,6 +18,16 @@ BatchPlan::BatchPlan(const BatchPlanConfig& config, at::Device device) : config_
   check(config.batch_size >= 1 && config.batch_size <= config.num_examples, "BatchPlan: batch_size is {} for {} examples",
         config.batch_size, config.num_examples);
   rows_ = at::arange(config.batch_size, at::dtype(at::kLong).device(device));
+}
+
+at::Tensor BatchPlan::draw_flips(int64_t block) const {
+  const at::Tensor flips = at::empty({kBlock, config_.batch_size}, at::kBool);
+  bool* flip = flips.data_ptr<bool>();
+  for (int64_t i = 0; i < kBlock; ++i) {
+    RandomStream stream(config_.seed, Purpose::kData, static_cast<uint64_t>(block * kBlock + i), kFlipStream);
+    for (int64_t b = 0; b < config_.batch_size; ++b) *flip++ = stream.below(2) == 1;
+  }
+  return flips;
 }
 
 void BatchPlan::draw_block(int64_t block) {
@@ -45,6 +56,7 @@ void BatchPlan::draw_block(int64_t block) {
   examples_ = examples.to(device_);
   timesteps_ = timesteps.to(device_);
   shifts_ = shifts.to(device_);
+  if (config_.horizontal_flips) flips_ = draw_flips(block).to(device_);
   steps_ = steps.to(device_);
   block_ = block;
 }
@@ -53,7 +65,7 @@ StepDraw BatchPlan::at(int64_t step) {
   check(step >= 1, "BatchPlan::at: step is {}, steps count from 1", step);
   const int64_t block = (step - 1) / kBlock, i = (step - 1) % kBlock;
   if (block != block_) draw_block(block);
-  return {examples_[i], timesteps_[i], shifts_[i], rows_, steps_[i]};
+  return {examples_[i], timesteps_[i], shifts_[i], flips_.defined() ? flips_[i] : at::Tensor(), rows_, steps_[i]};
 }
 
 }  // namespace linden

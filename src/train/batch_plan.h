@@ -14,6 +14,7 @@ struct BatchPlanConfig {
   int64_t num_examples = 0, batch_size = 0;
   int64_t num_timesteps = 1;   // T; timesteps are uniform on 0 .. T-1
   int64_t max_shift = 0;       // shifts are uniform on -max_shift .. max_shift
+  bool horizontal_flips = false;
 };
 
 // Of one step, on the device.
@@ -21,6 +22,7 @@ struct StepDraw {
   at::Tensor examples;         // [B] int64: rows of the training set; every epoch is one permutation, its rest is dropped
   at::Tensor timesteps;        // [B] int64
   at::Tensor shifts;           // [B, 2] int64: rows, columns
+  at::Tensor flips;            // [B] bool: left and right are exchanged; undefined without horizontal_flips
   at::Tensor rows, steps;      // [B] int64: 0 .. B-1, and the step: index and step of the noise streams
 };
 
@@ -33,12 +35,13 @@ class BatchPlan {
 
  private:
   void draw_block(int64_t block);
+  at::Tensor draw_flips(int64_t block) const;        // [kBlock, B] bool
 
   BatchPlanConfig config_;
   at::Device device_;
   int64_t block_ = -1, epoch_ = -1;
   std::vector<int64_t> order_;                       // of epoch_
-  at::Tensor examples_, timesteps_, shifts_, rows_, steps_;  // [kBlock, B], ...
+  at::Tensor examples_, timesteps_, shifts_, flips_, rows_, steps_;  // [kBlock, B], ...
 };
 
 }  // namespace linden

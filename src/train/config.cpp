@@ -1,5 +1,7 @@
 #include "train/config.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 
 namespace linden {
@@ -32,7 +34,7 @@ void require_consistent(const TrainConfig& c) {
     throw ConfigError(fmt::format("task.type {} does not go with model.type {}; {}", noise ? "noise_prediction" : "classification", model,
                                   noise ? "noise is predicted by unet2d or mlp" : "classes are told apart by digit_classifier or digit_judge"));
   if (!noise && !has_labels(c.data))
-    throw ConfigError(fmt::format("task.type classification needs labels, but data.type {} has none; use mnist", data));
+    throw ConfigError(fmt::format("task.type classification needs labels, but data.type {} has none; use mnist, cifar10 or an image_folder with one sub-folder a class", data));
   require_fitting_model(c.model, example_shape(c.data), data);
 }
 
@@ -40,6 +42,13 @@ void require_fitting_batch(const TrainConfig& c, int64_t num_examples) {
   if (c.batch_size > num_examples)
     throw ConfigError(fmt::format("batch_size is {}, but data.type {} holds {} examples (allowed 1..{})", c.batch_size, data_type(c.data),
                                   num_examples, num_examples));
+}
+
+void require_fitting_classes(const TrainConfig& c, const at::Tensor& labels) {
+  const int64_t largest = labels.max().item<int64_t>();
+  if (largest >= num_classes(c.model))
+    throw ConfigError(fmt::format("model.layout.num_classes is {}, but data.type {} has the classes 0..{}: set it to {}", num_classes(c.model),
+                                  data_type(c.data), largest, largest + 1));
 }
 
 }  // namespace linden

@@ -36,8 +36,9 @@ struct TrainConfig {
 void visit_fields(FieldVisitor& v, TrainConfig& c);
 
 // What no single key can say. Throws ConfigError: task, model and data that do not fit each other; a batch
-// larger than the data set (of `num_examples`).
+// larger than the data set (of `num_examples`); labels [S] that the classifier has no class for.
 void require_consistent(const TrainConfig& config);
 void require_fitting_batch(const TrainConfig& config, int64_t num_examples);
+void require_fitting_classes(const TrainConfig& config, const at::Tensor& labels);
 
 }  // namespace linden

@@ -59,13 +59,6 @@ int64_t count_parameters(const torch::nn::Module& module) {
   return count;
 }
 
-int64_t num_examples(const DataConfig& config) {
-  if (const auto* mnist = std::get_if<MnistData>(&config))
-    return mnist->num_examples > 0 ? mnist->num_examples : mnist->split == "train" ? 60000 : 1000;
-  if (const auto* mixture = std::get_if<GaussianMixtureData>(&config)) return mixture->num_examples;
-  return std::get<CheckerboardData>(config).num_examples;
-}
-
 std::string megabytes(int64_t bytes) { return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6); }
 
 }  // namespace
@@ -79,7 +72,7 @@ CostEstimate estimate_cost(const TrainConfig& config) {
   cost.forward_flops = forward.flops;
   cost.activation_bytes = forward.bytes;
   cost.state_bytes = 5 * 4 * cost.num_parameters;
-  cost.data_bytes = 4 * num_examples(config.data) * c10::multiply_integers(example_shape(config.data));
+  cost.data_bytes = (holds_bytes(config.data) ? 1 : 4) * num_examples(config.data) * c10::multiply_integers(example_shape(config.data));
   cost.step_bytes = cost.state_bytes + cost.data_bytes + config.batch_size * cost.activation_bytes;
   cost.total_flops = 3.0 * static_cast<double>(cost.forward_flops) * static_cast<double>(config.batch_size) * static_cast<double>(config.steps);
   return cost;

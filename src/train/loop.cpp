@@ -21,6 +21,7 @@ BatchPlanConfig plan_of(const TrainConfig& config, int64_t num_examples) {
   plan.seed = static_cast<uint64_t>(config.run.seed);
   plan.num_examples = num_examples;
   plan.batch_size = config.batch_size;
+  plan.horizontal_flips = flips_images(config.data);
   if (const auto* noise = std::get_if<NoisePredictionTask>(&config.task)) plan.num_timesteps = noise->schedule.num_train_steps;
   if (const auto* classes = std::get_if<ClassificationTask>(&config.task)) plan.max_shift = classes->max_shift;
   return plan;
@@ -146,7 +147,7 @@ class Training {
     if (trainee_.logits) {
       summary.num_test_examples = test_set_.examples.size(0);
       summary.test_accuracy = classification_accuracy(trainee_, to_device(test_set_, device_));
-      log_info("test accuracy {:.2f} % on {} digits", 100 * summary.test_accuracy, summary.num_test_examples);
+      log_info("test accuracy {:.2f} % on {} examples", 100 * summary.test_accuracy, summary.num_test_examples);
     }
     const auto folder = run_.file("model");
     trainee_.save(folder, dtype);
@@ -184,7 +185,7 @@ void visit_fields(FieldVisitor& v, TrainSummary& s) {
   visit(v, Field("num_parameters", "of the network"), s.num_parameters);
   visit(v, Field("final_loss", "mean over the last row of metrics.csv"), s.final_loss);
   if (s.num_test_examples == 0) return;
-  visit(v, Field("num_test_examples", "test digits"), s.num_test_examples);
+  visit(v, Field("num_test_examples", "test examples"), s.num_test_examples);
   visit(v, Field("test_accuracy", "share that is classified right"), s.test_accuracy);
 }
 
@@ -194,7 +195,10 @@ TrainingInputs prepare_training(const TrainConfig& config) {
   TrainingInputs inputs;
   inputs.training = load_training_set(config.data, seed);
   require_fitting_batch(config, inputs.training.examples.size(0));
-  if (std::holds_alternative<ClassificationTask>(config.task)) inputs.test = load_test_set(std::get<MnistData>(config.data));
+  if (std::holds_alternative<ClassificationTask>(config.task)) {
+    require_fitting_classes(config, inputs.training.labels);
+    inputs.test = load_test_set(config.data, seed);
+  }
   inputs.trainee = make_trainee(config.model, example_shape(config.data), seed, config.channels_last);
   return inputs;
 }

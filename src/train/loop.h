@@ -25,7 +25,7 @@ struct TrainingInputs {
   TrainingSet test;                     // classification only
   Trainee trainee;
 };
-// On the CPU. Throws ConfigError/InputError (see config.h, load_digits, make_trainee).
+// On the CPU. Throws ConfigError/InputError (see config.h, load_training_set, make_trainee).
 TrainingInputs prepare_training(const TrainConfig& config);
 
 // Trains, or goes on where the run's newest state stands, until config.steps; leaves step_N/, sample grids and

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "data/labelled_images.h"
 #include "ops/philox_normal.h"
 
 namespace linden {
@@ -12,23 +13,29 @@ namespace {
 
 constexpr int64_t kEvaluationBatch = 1000;
 
+// The examples of a step, fp32, flipped where the plan says so.
+at::Tensor examples_of(const TrainingSet& set, const StepDraw& draw) {
+  const at::Tensor batch = set.batch(draw.examples);
+  return draw.flips.defined() ? flip_images(batch, draw.flips) : batch;
+}
+
 class NoisePrediction final : public Objective {
  public:
   NoisePrediction(const NoisePredictionTask& task, const Trainee& trainee, const TrainingSet& set, uint64_t seed)
-      : predict_noise_(trainee.predict_noise), examples_(set.examples), shape_(set.example_shape()), seed_(seed) {
+      : predict_noise_(trainee.predict_noise), set_(set), shape_(set.example_shape()), seed_(seed) {
     std::vector<double> signal, noise;
     for (const double alpha_bar : NoiseSchedule(task.schedule).alpha_bar) {
       signal.push_back(std::sqrt(alpha_bar));
       noise.push_back(std::sqrt(1.0 - alpha_bar));
     }
-    std::vector<int64_t> one_a_row(static_cast<size_t>(examples_.dim()), 1);
+    std::vector<int64_t> one_a_row(shape_.size() + 1, 1);
     one_a_row[0] = -1;
-    signal_ = at::tensor(signal, at::kFloat).reshape(one_a_row).to(examples_.device());
-    noise_ = at::tensor(noise, at::kFloat).reshape(one_a_row).to(examples_.device());
+    signal_ = at::tensor(signal, at::kFloat).reshape(one_a_row).to(set.examples.device());
+    noise_ = at::tensor(noise, at::kFloat).reshape(one_a_row).to(set.examples.device());
   }
 
   at::Tensor loss(const StepDraw& draw) const override {
-    const at::Tensor clean = examples_.index_select(0, draw.examples);
+    const at::Tensor clean = examples_of(set_, draw);
     const at::Tensor eps = philox_normal(seed_, Purpose::kTrainingNoise, draw.rows, draw.steps, shape_);
     const at::Tensor noisy = signal_.index_select(0, draw.timesteps) * clean + noise_.index_select(0, draw.timesteps) * eps;
     return at::mse_loss(predict_noise_(noisy, draw.timesteps).to(at::kFloat), eps);
@@ -36,7 +43,7 @@ class NoisePrediction final : public Objective {
 
  private:
   NoisePredictorFunction predict_noise_;
-  at::Tensor examples_;           // [S, ...]
+  TrainingSet set_;
   std::vector<int64_t> shape_;    // of one example
   at::Tensor signal_, noise_;     // [T, 1, ...]: sqrt(alpha_bar), sqrt(1 - alpha_bar)
   uint64_t seed_;
@@ -48,7 +55,7 @@ class Classification final : public Objective {
       : task_(task), logits_(trainee.logits), set_(set) {}
 
   at::Tensor loss(const StepDraw& draw) const override {
-    at::Tensor images = set_.examples.index_select(0, draw.examples);
+    at::Tensor images = examples_of(set_, draw);
     if (task_.max_shift > 0) images = shift_images(images, draw.shifts, task_.max_shift);
     return at::cross_entropy_loss(logits_(images).to(at::kFloat), set_.labels.index_select(0, draw.examples), {}, at::Reduction::Mean,
                                   /*ignore_index=*/-100, task_.label_smoothing);
@@ -95,7 +102,7 @@ double classification_accuracy(const Trainee& classifier, const TrainingSet& tes
   at::Tensor right = at::zeros({}, test_set.labels.options());
   for (int64_t begin = 0; begin < size; begin += kEvaluationBatch) {
     const int64_t end = std::min(size, begin + kEvaluationBatch);
-    const at::Tensor guess = classifier.logits(test_set.examples.slice(0, begin, end)).argmax(1);
+    const at::Tensor guess = classifier.logits(scaled_to_unit(test_set.examples.slice(0, begin, end))).argmax(1);
     right += (guess == test_set.labels.slice(0, begin, end)).sum();
   }
   classifier.module->train();

@@ -108,6 +108,12 @@ std::string model_type(const ModelConfig& config) {
   return std::visit([](const auto& model) { return std::string(model.kType); }, config);
 }
 
+int64_t num_classes(const ModelConfig& config) {
+  if (const auto* classifier = std::get_if<DigitClassifierModel>(&config)) return classifier->layout.num_classes;
+  const auto* judge = std::get_if<DigitJudgeModel>(&config);
+  return judge ? judge->layout.num_classes : 0;
+}
+
 void require_fitting_model(const ModelConfig& config, const Shape& example_shape, const std::string& data) {
   const Shape wanted = std::visit([&](const auto& model) { return wanted_shape(model, example_shape); }, config);
   if (wanted == example_shape) return;

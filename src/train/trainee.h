@@ -67,6 +67,7 @@ Trainee make_trainee(const ModelConfig& config, const std::vector<int64_t>& exam
 
 bool predicts_noise(const ModelConfig& config);
 std::string model_type(const ModelConfig& config);            // "unet2d"
+int64_t num_classes(const ModelConfig& config);               // 0 for a noise predictor
 // Throws ConfigError unless the model takes examples of that shape; `data` names the set.
 void require_fitting_model(const ModelConfig& config, const std::vector<int64_t>& example_shape, const std::string& data);
 

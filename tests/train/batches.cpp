@@ -48,6 +48,21 @@ TEST_CASE("an epoch shows no example twice; timesteps and shifts fill their rang
   CHECK(at::cat(shifts).abs().max().item<int64_t>() == 2);
 }
 
+TEST_CASE("flips: half of all, by seed and step, and nothing else changes with them", "[unit]") {
+  BatchPlanConfig config{7, 100, 8, 50, 2};
+  BatchPlan plain(config, at::kCPU);
+  config.horizontal_flips = true;
+  BatchPlan plan(config, at::kCPU), jumping(config, at::kCPU);
+  std::vector<at::Tensor> flips;
+  for (int64_t step = 1; step <= 200; ++step) flips.push_back(plan.at(step).flips);
+  CHECK(at::equal(jumping.at(150).flips, flips[149]));
+  CHECK_FALSE(at::equal(at::cat(flips).slice(0, 0, 64), at::cat(flips).slice(0, 64, 128)));
+  CHECK(std::abs(at::cat(flips).to(at::kFloat).mean().item<double>() - 0.5) < 0.05);   // 1600 draws: 4 deviations
+  CHECK_FALSE(plain.at(3).flips.defined());
+  CHECK(at::equal(plain.at(3).examples, plan.at(3).examples));
+  CHECK(at::equal(plain.at(3).shifts, plan.at(3).shifts));
+}
+
 TEST_CASE("shifted images: background moves in", "[unit]") {
   at::Tensor images = at::full({2, 1, 5, 5}, -1.0f);
   images[0][0][2][2] = 1;

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/progress.h"
+#include "io/png.h"
 #include "io/safetensors.h"
 #include "models/model_folder.h"
 #include "models/scheduler_file.h"
@@ -155,6 +156,30 @@ TEST_CASE("a classifier learns the shipped digits", "[unit]") {
   CHECK(classifier->num_classes() == 10);
 }
 
+TEST_CASE("a class folder trains a classifier and, flipped, a U-Net; a resumed run sees the same flips", "[unit]") {
+  TemporaryFolder folder;
+  for (const char* name : {"a", "b"}) {
+    fs::create_directories(folder / "images" / name);
+    for (int64_t i = 0; i < 4; ++i) {
+      torch::manual_seed(i);
+      write_png(folder / "images" / name / (std::to_string(i) + ".png"), torch::randint(name[0] == 'a' ? 100 : 256, {1, 32, 32}).to(at::kByte));
+    }
+  }
+  const std::string data = R"(data={"type":"image_folder","horizontal_flips":true,"folder":")" + (folder / "images").string() + "\"}";
+  const TrainSummary judged = train_into(folder / "judge", read("digits_guide_small", {data, "batch_size=8", "steps=2", "learning_rate.warmup_steps=0"}));
+  CHECK(judged.num_test_examples == 8);
+  CHECK(message_of([&] { require_fitting_classes(read("digits_guide_small", {data}), at::tensor({3, 11}, at::kLong)); }) ==
+        "model.layout.num_classes is 10, but data.type image_folder has the classes 0..11: set it to 12");
+
+  TrainConfig config = read("digits_prior_small", {data, "steps=4", "batch_size=4", "log_every=1", "checkpoint_every=2", "num_grid_samples=2", "task.sampler.num_steps=2"});
+  train_into(folder / "whole", config);
+  config.steps = 2;
+  train_into(folder / "parts", config);
+  config.steps = 4;
+  train_into(folder / "parts", config, true);
+  require_equal_files(folder / "whole/step_4/model.safetensors", folder / "parts/step_4/model.safetensors");
+}
+
 TEST_CASE("divergence stops the run, names the step and keeps the last good state", "[unit]") {
   TemporaryFolder folder;
   std::vector<std::string> assignments = kTinyMlp;
@@ -199,8 +224,9 @@ TEST_CASE("configs that do not fit together", "[unit]") {
   CHECK_THAT(refusal("gmm_mlp", {R"(model={"type":"unet2d"})"}), ContainsSubstring("model.type unet2d takes examples of shape [1, 32, 32], but data.type gaussian_mixture has [2]"));
   CHECK_THAT(refusal("digits_prior", {R"(model={"type":"mlp"})"}), ContainsSubstring("model.type mlp takes examples of shape [2], but data.type mnist has [1, 32, 32]"));
   CHECK_THAT(refusal("digits_prior", {"model.layout.in_channels=3"}), ContainsSubstring("takes examples of shape [3, 32, 32]"));
+  CHECK_THAT(refusal("digits_guide", {R"(data={"type":"cifar10"})"}), ContainsSubstring("model.type digit_classifier takes examples of shape [1, 32, 32], but data.type cifar10 has [3, 32, 32]"));
   CHECK_THAT(refusal("digits_guide", {R"(data={"type":"checkerboard"})"}), ContainsSubstring("task.type classification needs labels, but data.type checkerboard has none"));
-  for (const char* name : {"digits_prior", "digits_guide", "digits_judge", "gmm_mlp", "checkerboard_mlp", "gmm_mlp_small", "digits_prior_small", "digits_guide_small"})
+  for (const char* name : {"digits_prior", "digits_guide", "digits_judge", "gmm_mlp", "checkerboard_mlp", "gmm_mlp_small", "digits_prior_small", "digits_guide_small", "cifar10_prior"})
     CHECK(refusal(name, {}) == "");
 }
 
