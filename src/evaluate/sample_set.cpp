@@ -3,19 +3,22 @@
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
+#include <span>
 
 #include "core/error.h"
+#include "data/checksum_manifest.h"
+#include "data/cifar.h"
 #include "data/digits.h"
 #include "io/hdf5.h"
 #include "io/npz.h"
-#include "io/png.h"
 
 namespace linden {
 
 namespace fs = std::filesystem;
 
 namespace {
+
+const char* const kDataSets = "mnist_train, mnist_test, mnist_test_1000, cifar10_train, cifar10_test";
 
 // Arrays of one file by name: HDF5 or npz.
 class ArrayFile {
@@ -41,7 +44,7 @@ class ArrayFile {
 
 // Bytes in 0..255 and floats in [-1, 1] both become fp32 in [-1, 1].
 at::Tensor scaled(const at::Tensor& samples) {
-  return samples.scalar_type() == at::kByte ? samples.to(at::kFloat).mul_(2.0 / 255).sub_(1) : samples.to(at::kFloat);
+  return scaled_to_unit(samples).to(at::kFloat);
 }
 
 // u8 [S, Y, X, C], the layout of other projects' npz files, to [S, C, Y, X].
@@ -56,16 +59,10 @@ fs::path resolved(const fs::path& path) {
   return fs::is_directory(path) && fs::exists(path / "samples.h5") ? path / "samples.h5" : path;
 }
 
-std::string digit_split(const std::string& path) {
-  if (path == "mnist_train") return "train";
-  if (path == "mnist_test") return "test";
-  return path == "mnist_test_1000" ? "shipped" : "";
-}
-
 }  // namespace
 
 void visit_fields(FieldVisitor& v, SampleSetConfig& c) {
-  visit(v, Field("path", "a run folder with samples.h5, an .h5 or .npz file, a folder of PNG files, or mnist_train, mnist_test, mnist_test_1000"), c.path);
+  visit(v, Field("path", fmt::format("a run folder with samples.h5, an .h5 or .npz file, a folder of PNG files or of class folders with them, or {}", kDataSets)), c.path);
   visit(v, Field("dataset", "name of the array in an .h5 or .npz file: [S, C, Y, X] in [-1, 1] or bytes, or [S, D]"), c.dataset);
   visit(v, Field("labels", "name of the array of classes [S]"), c.labels);
   visit(v, Field("classes", "only samples of these classes; empty: all"), c.classes);
@@ -74,19 +71,26 @@ void visit_fields(FieldVisitor& v, SampleSetConfig& c) {
 
 SampleSet::SampleSet(const SampleSetConfig& config) : origin_(config.path) {
   const fs::path path = resolved(config.path);
-  if (const std::string split = digit_split(config.path); !split.empty()) {
-    const Digits digits = load_digits(split);
-    rows_ = digits.images;
-    labels_ = digits.labels;
-  } else {
-    check_input(fs::exists(path), "{}: there is nothing of that name; give a run folder, an .h5 or .npz file, a folder of PNG files, or mnist_train, "
-                "mnist_test, mnist_test_1000", config.path);
+  if (!read_named(config.path)) {
+    check_input(fs::exists(path), "{}: there is nothing of that name; give a run folder, an .h5 or .npz file, a folder of PNG files, or {}", config.path, kDataSets);
     fs::is_directory(path) ? read_folder(path) : read_array(config, path);
   }
   keep(config);
   check_input(size() > 0, "{}: no sample left{}", origin_, config.classes.empty() ? "" : fmt::format(" of the classes {}", fmt::join(config.classes, ", ")));
-  const at::Tensor first = rows_.defined() ? rows_[0] : read_png(files_[0]);
-  shape_.assign(first.sizes().begin(), first.sizes().end());
+  shape_ = rows_.defined() ? rows_.sizes().slice(1).vec() : image_shape(folder_);
+}
+
+bool SampleSet::read_named(const std::string& name) {
+  if (name == "cifar10_train" || name == "cifar10_test") {
+    const LabelledImages set = load_cifar10(name == "cifar10_train" ? "train" : "test");
+    rows_ = set.images;
+    labels_ = set.labels;
+  } else if (name == "mnist_train" || name == "mnist_test" || name == "mnist_test_1000") {
+    const Digits digits = load_digits(name == "mnist_train" ? "train" : name == "mnist_test" ? "test" : "shipped");
+    rows_ = digits.images;
+    labels_ = digits.labels;
+  }
+  return rows_.defined();
 }
 
 void SampleSet::read_array(const SampleSetConfig& config, const fs::path& file) {
@@ -107,44 +111,36 @@ void SampleSet::read_array(const SampleSetConfig& config, const fs::path& file) 
 }
 
 void SampleSet::read_folder(const fs::path& folder) {
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() == ".png") files_.push_back(entry.path());
-  }
-  std::sort(files_.begin(), files_.end());
-  check_input(!files_.empty(), "{}: no PNG file and no samples.h5 in this folder", folder.string());
+  folder_ = list_image_folder(folder);
+  verify_checksums(folder, folder_.files);
+  if (!folder_.labels.empty()) labels_ = at::tensor(folder_.labels, at::kLong);
+}
+
+// Rows `kept` of everything that there is a row of for each sample.
+void SampleSet::select(const at::Tensor& kept) {
+  for (at::Tensor* column : {&rows_, &labels_, &rewards_})
+    if (column->defined()) *column = column->index_select(0, kept);
+  if (rows_.defined()) return;
+  std::vector<std::string> files;
+  for (const int64_t i : std::span(kept.const_data_ptr<int64_t>(), static_cast<size_t>(kept.numel()))) files.push_back(folder_.files[static_cast<size_t>(i)]);
+  folder_.files = files;
 }
 
 void SampleSet::keep(const SampleSetConfig& config) {
   if (!config.classes.empty()) {
     check_input(labels_.defined(), "{}: classes are asked for, but the samples have no labels{}", origin_,
                 rows_.defined() ? fmt::format(" (no array \"{}\")", config.labels) : "");
-    const at::Tensor kept = at::isin(labels_, at::tensor(config.classes, at::kLong)).nonzero().flatten();
-    rows_ = rows_.index_select(0, kept);
-    labels_ = labels_.index_select(0, kept);
-    if (rewards_.defined()) rewards_ = rewards_.index_select(0, kept);
+    select(at::isin(labels_, at::tensor(config.classes, at::kLong)).nonzero().flatten());
   }
-  if (config.limit == 0 || config.limit >= size()) return;
-  if (!rows_.defined()) {
-    files_.resize(static_cast<size_t>(config.limit));
-    return;
-  }
-  rows_ = rows_.narrow(0, 0, config.limit);
-  if (labels_.defined()) labels_ = labels_.narrow(0, 0, config.limit);
-  if (rewards_.defined()) rewards_ = rewards_.narrow(0, 0, config.limit);
+  if (config.limit > 0 && config.limit < size()) select(at::arange(config.limit, at::kLong));
 }
 
-int64_t SampleSet::size() const { return rows_.defined() ? rows_.size(0) : static_cast<int64_t>(files_.size()); }
+int64_t SampleSet::size() const { return rows_.defined() ? rows_.size(0) : static_cast<int64_t>(folder_.files.size()); }
 
 at::Tensor SampleSet::batch(int64_t first, int64_t count) const {
   if (rows_.defined()) return scaled(rows_.narrow(0, first, count));
   std::vector<at::Tensor> images;
-  for (int64_t i = first; i < first + count; ++i) {
-    const fs::path& file = files_[static_cast<size_t>(i)];
-    const at::Tensor image = read_png(file);
-    check_input(image.sizes() == at::IntArrayRef(shape_), "{}: this image is [{}], but {} is [{}]: all images of a folder must have one size",
-                file.string(), fmt::join(image.sizes(), ", "), files_[0].filename().string(), fmt::join(shape_, ", "));
-    images.push_back(image);
-  }
+  for (int64_t i = first; i < first + count; ++i) images.push_back(read_folder_image(folder_, static_cast<size_t>(i), shape_));
   return scaled(at::stack(images));
 }
 

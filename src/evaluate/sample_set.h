@@ -9,11 +9,12 @@
 #include <vector>
 
 #include "core/config.h"
+#include "data/image_folder.h"
 
 namespace linden {
 
 struct SampleSetConfig {
-  std::string path;                       // a run folder, .h5, .npz, a folder of PNG files, or mnist_train, mnist_test, mnist_test_1000
+  std::string path;                       // a run folder, .h5, .npz, a folder of PNG files or of class folders, or a data set's name
   std::string dataset = "samples";        // name of the array in .h5 and .npz
   std::string labels = "labels";          // name of the array of classes
   std::vector<int64_t> classes;           // keep these only; empty: all
@@ -25,7 +26,8 @@ void visit_fields(FieldVisitor& v, SampleSetConfig& c);
 class SampleSet {
  public:
   // InputError: nothing there, an array that is missing or no [S, C, Y, X] or [S, D], images of mixed size (which,
-  // and both sizes), classes without labels, no sample left.
+  // and both sizes), files that do not fit the folder's SHA256SUMS, classes without labels, no sample left; a data set
+  // that is not there or damaged (see load_digits, load_cifar10).
   explicit SampleSet(const SampleSetConfig& config);
 
   int64_t size() const;
@@ -37,13 +39,15 @@ class SampleSet {
   at::Tensor rewards() const { return rewards_; }                // [S] fp64, or undefined
 
  private:
+  bool read_named(const std::string& name);          // a data set; false: none of that name
   void read_array(const SampleSetConfig& config, const std::filesystem::path& file);
   void read_folder(const std::filesystem::path& folder);
   void keep(const SampleSetConfig& config);
+  void select(const at::Tensor& kept);               // [K] int64: rows that stay
 
   std::string origin_;
   at::Tensor rows_;                                  // [S, ...], undefined for PNG files
-  std::vector<std::filesystem::path> files_;
+  ImageFolder folder_;
   at::Tensor labels_, rewards_;
   std::vector<int64_t> shape_;
 };

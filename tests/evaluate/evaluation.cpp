@@ -92,9 +92,9 @@ TEST_CASE("sample sets: HDF5, run folders, npz, PNG folders", "[unit]") {
   }
   SECTION("nothing there") {
     CHECK(message_of([&] { SampleSet bad(at_path(folder / "none")); }) ==
-          (folder / "none").string() + ": there is nothing of that name; give a run folder, an .h5 or .npz file, a folder of PNG files, or mnist_train, mnist_test, mnist_test_1000");
+          (folder / "none").string() + ": there is nothing of that name; give a run folder, an .h5 or .npz file, a folder of PNG files, or mnist_train, mnist_test, mnist_test_1000, cifar10_train, cifar10_test");
     std::filesystem::create_directories(folder / "empty");
-    CHECK(message_of([&] { SampleSet bad(at_path(folder / "empty")); }) == (folder / "empty").string() + ": no PNG file and no samples.h5 in this folder");
+    CHECK(message_of([&] { SampleSet bad(at_path(folder / "empty")); }) == (folder / "empty").string() + ": no PNG file in this folder or in class folders below it");
     write_set(folder / "flat.h5", at::zeros({5}));
     CHECK(message_of([&] { SampleSet bad(at_path(folder / "flat.h5")); }) ==
           (folder / "flat.h5").string() + ": \"samples\" has shape [5], wanted [S, C, Y, X] or [S, D]");
