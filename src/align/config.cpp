@@ -39,11 +39,11 @@ void visit_fields(FieldVisitor& v, BestOfNConfig& c) {
 }
 
 void visit_fields(FieldVisitor& v, JudgeConfig& c) {
-  visit(v, Field("folder", "model folder of an independent classifier that reads the samples and never guides; empty: none").changeable(), c.folder);
+  visit(v, Field("folder", "model folder, or weights file, of an independent classifier that reads the samples and never guides; empty: none").changeable(), c.folder);
 }
 
 void visit_fields(FieldVisitor& v, ClassifierRewardConfig& c) {
-  visit(v, Field("folder", "model folder of the classifier that guides"), c.folder);
+  visit(v, Field("folder", "model folder, or weights file, of the classifier that guides"), c.folder);
   visit(v, Field("digit", "the class asked for; -1: see digits").at_least(-1), c.digit);
   visit(v, Field("digits", "several classes: the reward is the largest log probability among them").at_least(0), c.digits);
 }
