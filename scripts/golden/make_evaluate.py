@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Reference values of src/evaluate: scikit-learn's kernels and neighbours, scipy's matrix root in
-pytorch-fid's formula (mseitzer/pytorch-fid, fid_score.py, calculate_frechet_distance), numpy.
+"""Reference values of src/evaluate: pytorch-fid's calculate_frechet_distance, torch-fidelity's KID and precision/recall,
+scikit-learn's kernels and neighbours, numpy.
 
 Features come from a formula that tests/evaluate repeats, so the file holds results only.
-Needs: pip install numpy scipy scikit-learn.     Usage: scripts/golden/make_evaluate.py
+Needs: pip install pytorch-fid torch-fidelity scikit-learn.     Usage: python scripts/golden/make_evaluate.py
 """
 import json
 import pathlib
@@ -11,9 +11,12 @@ import pathlib
 import numpy as np
 import scipy
 import sklearn
-from scipy import linalg
+import torch
+from pytorch_fid.fid_score import calculate_frechet_distance
 from sklearn.metrics.pairwise import cosine_distances, polynomial_kernel, rbf_kernel, euclidean_distances
 from sklearn.neighbors import NearestNeighbors
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
 
 
 def features(rows, columns, seed, scale=1.0, shift=0.0):
@@ -23,10 +26,7 @@ def features(rows, columns, seed, scale=1.0, shift=0.0):
 
 
 def frechet(x, y):
-    mu1, mu2 = x.mean(0), y.mean(0)
-    sigma1, sigma2 = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
-    root = linalg.sqrtm(sigma1.dot(sigma2)).real
-    return float((mu1 - mu2).dot(mu1 - mu2) + np.trace(sigma1) + np.trace(sigma2) - 2 * np.trace(root))
+    return float(calculate_frechet_distance(x.mean(0), np.cov(x, rowvar=False), y.mean(0), np.cov(y, rowvar=False)))
 
 
 def kernel_distance(x, y):
@@ -48,6 +48,24 @@ def mmd_five(x, y):
     return mmd(x, y, [1 / (width * 2.0**e) for e in range(-2, 3)])
 
 
+def cmmd(x, y):
+    unit = lambda rows: rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return 1000 * mmd(unit(x), unit(y), [1 / (2 * 10.0**2)])
+
+
+def torch_fidelity_kid(x, y, num_subsets, subset_size):
+    values = kid_features_to_metric(torch.from_numpy(x), torch.from_numpy(y), kid_subsets=num_subsets, kid_subset_size=subset_size,
+                                    kid_kernel="poly", kid_kernel_poly_degree=3, kid_kernel_poly_gamma=None, kid_kernel_poly_coef0=1,
+                                    rng_seed=2020, verbose=False)
+    return values["kernel_inception_distance_mean"], values["kernel_inception_distance_std"]
+
+
+def torch_fidelity_prc(generated, real, k):
+    values = prc_features_to_metric(torch.from_numpy(generated), torch.from_numpy(real), prc_neighborhood=k, prc_batch_size=10000,
+                                    save_cpu_ram=False, verbose=False)
+    return values["precision"], values["recall"]
+
+
 def coverage(points, centres, k):
     radii = NearestNeighbors(n_neighbors=k + 1).fit(centres).kneighbors(centres)[0][:, k]
     return float((euclidean_distances(points, centres) <= radii[None, :]).any(1).mean())
@@ -63,12 +81,22 @@ def main():
     wide_x, wide_y = features(700, 16, 0.25), features(600, 16, 4.0, scale=0.9)
     real, drawn = features(400, 3, 0.5), features(300, 3, 0.52, scale=0.97)
     rewards = features(41, 1, 3.0)[:, 0]
+    kid_whole, _ = torch_fidelity_kid(wide_x[:600], wide_y, 1, 600)
+    kid_mean, kid_deviation = torch_fidelity_kid(wide_x, wide_y, 400, 100)
+    precision, recall = torch_fidelity_prc(drawn, real, 5)
     golden = {
-        "versions": f"numpy {np.__version__}, scipy {scipy.__version__}, scikit-learn {sklearn.__version__}",
+        "versions": f"numpy {np.__version__}, scipy {scipy.__version__}, scikit-learn {sklearn.__version__}, pytorch-fid 0.3.0, torch-fidelity 0.4.0",
         "frechet_distance": frechet(x, y),
         "frechet_distance_wide": frechet(wide_x, wide_y),
         "kernel_distance": kernel_distance(x, y),
         "kernel_distance_wide": kernel_distance(wide_x, wide_y),
+        "torch_fidelity_kid_whole": kid_whole,
+        "torch_fidelity_kid_mean": kid_mean,
+        "torch_fidelity_kid_deviation": kid_deviation,
+        "torch_fidelity_precision": precision,
+        "torch_fidelity_recall": recall,
+        "cmmd": cmmd(x, y),
+        "cmmd_wide": cmmd(wide_x, wide_y),
         "mmd_rbf_sigma_0.7": mmd(x, y, [1 / (2 * 0.7**2)]),
         "mmd_rbf_five": mmd_five(x, y),
         "mmd_rbf_five_wide": mmd_five(wide_x, wide_y),

@@ -7,7 +7,6 @@
 #include "core/logging.h"
 #include "core/run_directory.h"
 #include "evaluate/evaluation.h"
-#include "models/image_classifier.h"
 
 namespace linden {
 
@@ -16,7 +15,7 @@ namespace {
 // What can be found missing before a run folder is made: a mistyped path must not use one up.
 void require_inputs(const EvaluateConfig& config) {
   const SampleSet samples(config.samples);
-  if (!config.classifier.empty()) load_classifier(config.classifier, at::kCPU);
+  const Embedder embedder(config.features, config.classifier, samples, at::kCPU);
   const std::filesystem::path statistics = config.save_statistics;
   check_input(statistics.empty() || statistics.parent_path().empty() || std::filesystem::is_directory(statistics.parent_path()),
               "save_statistics is {}, but there is no folder {}", config.save_statistics, statistics.parent_path().string());

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -111,6 +112,13 @@ double mmd_rbf(const at::Tensor& a, const at::Tensor& b, double sigma) {
   check(sigma > 0, "the kernel's sigma must be above 0, got {}", sigma);
   const auto [x, y] = checked_pair(a, b);
   return biased_mmd(x, y, {2 * sigma * sigma});
+}
+
+double cmmd(const at::Tensor& a, const at::Tensor& b) {
+  constexpr double kSigma = 10, kScale = 1000;
+  const auto [x, y] = checked_pair(a, b);
+  const auto unit = [](const at::Tensor& rows) { return rows / rows.norm(2, 1, true).clamp_min(std::numeric_limits<double>::min()); };
+  return kScale * mmd_rbf(unit(x), unit(y), kSigma);
 }
 
 double mmd_rbf_five(const at::Tensor& a, const at::Tensor& b) {

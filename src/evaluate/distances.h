@@ -18,8 +18,11 @@ namespace linden {
 double frechet_distance(const Moments& a, const Moments& b);
 
 // Biased MMD^2 (V-statistic, >= 0) under k(x, y) = exp(-|x - y|^2 / (2 sigma^2)).
-// CMMD is this with sigma = 10 on unit CLIP embeddings, times 1000 (Jayasumana et al. 2024).
 double mmd_rbf(const at::Tensor& a, const at::Tensor& b, double sigma);   // [S_a, F], [S_b, F]
+
+// CMMD's arithmetic on any features: rows brought to length 1, sigma = 10, times 1000 (Jayasumana et al. 2024;
+// google-research/google-research cmmd/distance.py). CMMD itself is this on CLIP embeddings.
+double cmmd(const at::Tensor& a, const at::Tensor& b);
 
 // Biased MMD^2 under the sum of five kernels exp(-|x - y|^2 / h_i), h_i = h 2^i, i = -2..2, where h is
 // the mean squared distance over the pairs (i != j) of both sets pooled: the common 5-bandwidth rule

@@ -5,98 +5,31 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <optional>
 
 #include "core/error.h"
 #include "core/logging.h"
-#include "core/progress.h"
 #include "evaluate/distances.h"
 #include "evaluate/sample_statistics.h"
-#include "io/npz.h"
-#include "models/image_classifier.h"
-#include "models/model_folder.h"
+#include "evaluate/statistics_file.h"
 
 namespace linden {
 
 namespace {
 
-namespace fs = std::filesystem;
-
-const std::vector<std::string> kMetrics = {"frechet_distance", "kid",       "mmd_rbf",         "mmd_rbf_five", "precision_recall", "diversity",
-                                           "duplicates",       "class_share", "confident_share", "accuracy",     "reward"};
-
-// What was computed of one set, a batch at a time.
-struct Embedded {
-  at::Tensor features;   // [S, F] fp32
-  at::Tensor logits;     // [S, K], undefined without a classifier
-  Moments moments;
-  int64_t num_duplicates = 0;
-};
-
-// Features by a classifier, or the numbers themselves.
-class Embedder {
- public:
-  Embedder(const std::string& folder, const SampleSet& samples, at::Device device) : device_(device) {
-    if (folder.empty()) {
-      name_ = samples.images() ? "pixel" : "coordinate";
-      return;
-    }
-    check_input(samples.images(), "classifier: it reads images [S, C, Y, X], but the samples are [S, {}]; leave it empty", samples.shape()[0]);
-    classifier_ = load_classifier(folder, device);
-    name_ = model_class_name(folder);
-  }
-  const std::string& name() const { return name_; }
-  bool has_classifier() const { return classifier_ != nullptr; }
-
-  Embedded embed(const SampleSet& set, const std::string& what, int64_t batch_size, bool count_duplicates) const {
-    const at::NoGradGuard no_grad;
-    Embedded result;
-    std::vector<at::Tensor> features, logits, raw;
-    MomentsAccumulator accumulator;
-    Progress progress("features of the " + what, set.size(), "sample");
-    for (int64_t first = 0; first < set.size(); first += batch_size) {
-      const at::Tensor batch = set.batch(first, std::min(batch_size, set.size() - first));
-      check_input(batch.isfinite().all().item<bool>(), "{}: NaN or infinity between samples {} and {}", what, first, first + batch.size(0) - 1);
-      const at::Tensor on_device = batch.to(device_);
-      features.push_back((classifier_ ? classifier_->features(on_device) : batch.flatten(1)).cpu());
-      if (classifier_) logits.push_back(classifier_->logits(on_device).cpu());
-      if (count_duplicates) raw.push_back(batch.flatten(1));
-      if (set.size() > 1) accumulator.add(features.back());
-      progress.update(std::min(first + batch_size, set.size()));
-      if (interrupt_requested()) throw Interrupted("stopped while features were computed; nothing was written");
-    }
-    result.features = at::cat(features);
-    if (classifier_) result.logits = at::cat(logits);
-    if (set.size() > 1) result.moments = accumulator.moments();
-    if (count_duplicates) result.num_duplicates = linden::num_duplicates(at::cat(raw));
-    return result;
-  }
-
- private:
-  std::shared_ptr<ImageClassifier> classifier_;
-  std::string name_;
-  at::Device device_;
-};
+const std::vector<std::string> kMetrics = {"frechet_distance", "kid",       "mmd_rbf",         "mmd_rbf_five", "cmmd", "precision_recall",
+                                           "diversity",        "duplicates", "class_share",     "confident_share", "accuracy", "reward"};
 
 bool asked(const EvaluateConfig& config, const std::string& metric) {
   return std::find(config.metrics.begin(), config.metrics.end(), metric) != config.metrics.end();
 }
 
-// Statistics in place of samples serve the Frechet distance alone.
-std::optional<Moments> reference_statistics(const SampleSetConfig& config) {
-  if (fs::path(config.path).extension() != ".npz") return std::nullopt;
-  const NpzArrays arrays = read_npz(config.path);
-  if (!arrays.contains("mu") || !arrays.contains("sigma")) return std::nullopt;
-  return read_statistics(config.path);
-}
-
 // What `metric` needs and does not have; "" if nothing.
 std::string missing_for(const std::string& metric, const EvaluateConfig& config, const SampleSet& samples, bool has_statistics) {
   const auto is_one_of = [&](const std::vector<std::string>& names) { return std::find(names.begin(), names.end(), metric) != names.end(); };
-  if (is_one_of({"frechet_distance", "kid", "mmd_rbf", "mmd_rbf_five", "precision_recall"}) && config.reference.path.empty()) return "a reference (reference.path)";
-  if (is_one_of({"kid", "mmd_rbf", "mmd_rbf_five", "precision_recall"}) && has_statistics) return "reference samples, and reference.path holds statistics only (mu, sigma)";
+  if (is_one_of({"frechet_distance", "kid", "mmd_rbf", "mmd_rbf_five", "cmmd", "precision_recall"}) && config.reference.path.empty()) return "a reference (reference.path)";
+  if (is_one_of({"kid", "mmd_rbf", "mmd_rbf_five", "cmmd", "precision_recall"}) && has_statistics) return "reference samples, and reference.path holds statistics only (mu, sigma)";
   if (is_one_of({"class_share", "confident_share", "accuracy"}) && config.classifier.empty()) return "a classifier (classifier)";
   if (metric == "class_share" && config.asked.empty()) return "the classes that were asked for (asked)";
   if (metric == "accuracy" && !samples.labels().defined()) return "labels beside the samples";
@@ -132,7 +65,7 @@ void warn_if_few(int64_t count, int64_t num_features, const std::string& what) {
 using Metrics = std::vector<std::pair<std::string, double>>;
 
 void add_alone(Metrics& out, const EvaluateConfig& config, const SampleSet& samples, const Embedded& embedded) {
-  if (asked(config, "diversity")) out.emplace_back("diversity", diversity(embedded.features));
+  if (asked(config, "diversity")) out.emplace_back("diversity", diversity(embedded.rows));
   if (asked(config, "duplicates")) out.emplace_back("num_duplicates", embedded.num_duplicates);
   if (asked(config, "class_share")) out.emplace_back("class_share", class_share(embedded.logits, config.asked));
   if (asked(config, "confident_share")) out.emplace_back("confident_share", confident_share(embedded.logits, config.confidence));
@@ -149,14 +82,15 @@ void add_alone(Metrics& out, const EvaluateConfig& config, const SampleSet& samp
 void add_pairwise(Metrics& out, const EvaluateConfig& config, const Embedded& samples, const Embedded& reference) {
   const auto seed = static_cast<uint64_t>(config.run.seed);
   const auto cut = [&](const at::Tensor& rows) { return rows.narrow(0, 0, std::min(rows.size(0), config.max_pairs)); };
-  const at::Tensor generated = cut(samples.features), real = cut(reference.features);
+  const at::Tensor generated = cut(samples.rows), real = cut(reference.rows);
   if (asked(config, "kid")) {
-    const KidEstimate estimate = kid(samples.features, reference.features, {config.kid_subsets, config.kid_subset_size, seed});
+    const KidEstimate estimate = kid(samples.rows, reference.rows, {config.kid_subsets, config.kid_subset_size, seed});
     out.emplace_back("kid", estimate.mean);
     out.emplace_back("kid_deviation", estimate.deviation);
   }
   if (asked(config, "mmd_rbf")) out.emplace_back("mmd_rbf", mmd_rbf(generated, real, config.sigma));
   if (asked(config, "mmd_rbf_five")) out.emplace_back("mmd_rbf_five", mmd_rbf_five(generated, real));
+  if (asked(config, "cmmd")) out.emplace_back("cmmd", cmmd(generated, real));
   if (asked(config, "precision_recall")) {
     const PrecisionRecall shares = precision_recall(real, generated, config.neighbours);
     out.emplace_back("precision", shares.precision);
@@ -170,7 +104,8 @@ void visit_fields(FieldVisitor& v, EvaluateConfig& c) {
   visit_run_fields(v, c.run);
   visit(v, Field("samples", "the samples that are measured"), c.samples);
   visit(v, Field("reference", "what they are compared with; path may be an .npz with mu and sigma (pytorch-fid's statistics)"), c.reference);
-  visit(v, Field("classifier", "model folder whose penultimate layer makes the features; empty: pixels or coordinates"), c.classifier);
+  visit(v, Field("classifier", "model folder that reads the classes; its penultimate layer makes the features unless features.type says otherwise"), c.classifier);
+  visit(v, Field("features", "what metrics stand on: the classifier's penultimate layer (without a classifier the samples' own numbers), the FID Inception, or the own numbers"), c.features);
   visit(v, Field("asked", "classes that the samples should be read as, for class_share"), c.asked);
   visit(v, Field("metrics", fmt::format("what is measured: {}; empty: all for which the config gives what they need", fmt::join(kMetrics, ", "))), c.metrics);
   visit(v, Field("batch_size", "samples in the network at once; no result depends on it beyond rounding").at_least(1), c.batch_size);
@@ -194,6 +129,7 @@ void visit_fields(FieldVisitor& v, EvaluateSummary& c) {
   visit(v, Field("samples", "what was measured"), c.samples);
   visit(v, Field("reference", "what it was compared with"), c.reference);
   visit(v, Field("features", "features that Frechet distance, KID, MMD, precision, recall and diversity stand on"), c.features);
+  visit(v, Field("classifier", "who read the classes"), c.classifier);
   visit(v, Field("num_samples", "samples"), c.num_samples);
   visit(v, Field("num_reference", "reference samples; 0 where only statistics were given"), c.num_reference);
   visit(v, Field("num_features", "F"), c.num_features);
@@ -202,74 +138,97 @@ void visit_fields(FieldVisitor& v, EvaluateSummary& c) {
   v.end_object();
 }
 
-Moments read_statistics(const fs::path& file) {
-  const NpzArrays arrays = read_npz(file);
-  check_input(arrays.contains("mu") && arrays.contains("sigma"), "{}: no statistics: wanted the arrays \"mu\" [F] and \"sigma\" [F, F]", file.string());
-  const at::Tensor mean = arrays.at("mu").to(at::kDouble), covariance = arrays.at("sigma").to(at::kDouble);
-  const bool fits = mean.dim() == 1 && covariance.dim() == 2 && covariance.size(0) == mean.size(0) && covariance.size(1) == mean.size(0);
-  check_input(fits, "{}: \"mu\" is [{}] and \"sigma\" is [{}], wanted [F] and [F, F]", file.string(), fmt::join(mean.sizes(), ", "), fmt::join(covariance.sizes(), ", "));
-  check_input(mean.isfinite().all().item<bool>() && covariance.isfinite().all().item<bool>(), "{}: the statistics hold NaN or infinity", file.string());
-  return {2, mean, covariance};
+namespace {
+
+void check_asked_classes(const EvaluateConfig& config, int64_t num_classes) {
+  for (const int64_t label : config.asked) {
+    if (num_classes == 0 || (label >= 0 && label < num_classes)) continue;
+    throw ConfigError(fmt::format("asked: class {}, but the classifier {} has the classes 0..{}", label, config.classifier, num_classes - 1));
+  }
 }
 
-void write_statistics(const fs::path& file, const Moments& moments) {
-  write_npz(file, {{"mu", moments.mean}, {"sigma", moments.covariance}});
+// Statistics in place of reference samples; they serve the Frechet distance alone.
+std::optional<FeatureStatistics> reference_statistics(const SampleSetConfig& reference, const Embedder& embedder) {
+  if (!holds_statistics(reference.path)) return std::nullopt;
+  FeatureStatistics statistics = read_statistics(reference.path);
+  const int64_t width = statistics.moments.mean.size(0);
+  check_input(width == embedder.num_features(), "{}: statistics of {} features, but {} makes {}: choose the network and the layer that they were made with "
+              "(pytorch-fid's default is Inception 2048)",
+              reference.path, width, embedder.name(), embedder.num_features());
+  check_input(statistics.features.empty() || statistics.features == embedder.name(),
+              "{}: statistics of {} features, but those of the samples are {}: distances between them mean nothing", reference.path, statistics.features, embedder.name());
+  return statistics;
 }
+
+void check_one_shape(const SampleSet& samples, const SampleSet& reference) {
+  check_input(reference.shape() == samples.shape(), "the samples are [{}] each, the reference is [{}]: they must have one shape", fmt::join(samples.shape(), ", "),
+              fmt::join(reference.shape(), ", "));
+}
+
+// Rows are kept in memory only where a metric looks at pairs.
+EmbedOptions embed_options(const EvaluateConfig& config, bool of_samples) {
+  const auto any = [&](std::initializer_list<const char*> names) {
+    return std::any_of(names.begin(), names.end(), [&](const char* name) { return asked(config, name); });
+  };
+  EmbedOptions options;
+  options.batch_size = config.batch_size;
+  options.keep_rows = any({"kid", "mmd_rbf", "mmd_rbf_five", "cmmd", "precision_recall"}) || (of_samples && asked(config, "diversity"));
+  options.logits = of_samples && any({"class_share", "confident_share", "accuracy"});
+  options.count_duplicates = of_samples && asked(config, "duplicates");
+  return options;
+}
+
+}  // namespace
 
 EvaluateSummary evaluate(EvaluateConfig config, at::Device device) {
   const SampleSet samples(config.samples);
-  const std::optional<Moments> statistics = reference_statistics(config.reference);
-  config.metrics = settled_metrics(config, samples, statistics.has_value());
-  const Embedder embedder(config.classifier, samples, device);
-  const Embedded embedded = embedder.embed(samples, "samples", config.batch_size, asked(config, "duplicates"));
+  config.metrics = settled_metrics(config, samples, holds_statistics(config.reference.path));
+  const Embedder embedder(config.features, config.classifier, samples, device);
+  check_asked_classes(config, embedder.num_classes());
+  const std::optional<FeatureStatistics> statistics = reference_statistics(config.reference, embedder);
+  std::optional<SampleSet> real;
+  if (!statistics && !config.reference.path.empty()) real.emplace(config.reference);
+  if (real) check_one_shape(samples, *real);
+  const bool wants_distance = asked(config, "frechet_distance");
+  check_input(samples.size() > 1 || !(wants_distance || !config.save_statistics.empty()), "{}: a covariance needs at least 2 samples, got 1",
+              wants_distance ? "metrics: frechet_distance" : "save_statistics");
 
   EvaluateSummary summary;
   summary.samples = config.samples.path;
   summary.reference = config.reference.path;
   summary.features = embedder.name();
+  summary.classifier = embedder.classifier_name();
   summary.num_samples = samples.size();
-  summary.num_features = embedded.features.size(1);
-  for (const int64_t label : config.asked) {
-    if (!embedder.has_classifier() || (label >= 0 && label < embedded.logits.size(1))) continue;
-    throw ConfigError(fmt::format("asked: class {}, but the classifier {} has the classes 0..{}", label, config.classifier, embedded.logits.size(1) - 1));
-  }
-  add_alone(summary.metrics, config, samples, embedded);
-  if (!config.save_statistics.empty()) {
-    check_input(samples.size() > 1, "save_statistics: a covariance needs at least 2 samples, got 1");
-    write_statistics(config.save_statistics, embedded.moments);
-  }
-  if (config.reference.path.empty()) return summary;
-
+  summary.num_features = embedder.num_features();
+  const Embedded embedded = embedder.embed(samples, "samples", embed_options(config, true));
+  if (!config.save_statistics.empty()) write_statistics(config.save_statistics, {embedded.moments, embedder.name()});
   Embedded reference;
-  if (statistics) {
-    reference.moments = *statistics;
-  } else {
-    const SampleSet set(config.reference);
-    check_input(set.shape() == samples.shape(), "the samples are [{}] each, the reference is [{}]: they must have one shape", fmt::join(samples.shape(), ", "),
-                fmt::join(set.shape(), ", "));
-    summary.num_reference = set.size();
-    reference = embedder.embed(set, "reference", config.batch_size, false);
-    add_pairwise(summary.metrics, config, embedded, reference);
-    if (asked(config, "frechet_distance")) warn_if_few(set.size(), summary.num_features, "reference");
+  if (statistics) reference.moments = statistics->moments;
+  if (real) {
+    summary.num_reference = real->size();
+    reference = embedder.embed(*real, "reference", embed_options(config, false));
   }
-  if (asked(config, "frechet_distance")) {
-    check_input(samples.size() > 1, "metrics: frechet_distance needs at least 2 samples, got 1");
-    check_input(reference.moments.mean.defined() && reference.moments.mean.size(0) == summary.num_features,
-                "reference: its statistics have {} features, the samples have {} ({} features): they must be of one kind",
-                reference.moments.mean.defined() ? reference.moments.mean.size(0) : 0, summary.num_features, summary.features);
+  if (wants_distance) {
+    if (real || statistics->moments.count > 2) warn_if_few(reference.moments.count, summary.num_features, "reference");
     warn_if_few(samples.size(), summary.num_features, "samples");
-    summary.metrics.emplace(summary.metrics.begin(), "frechet_distance", frechet_distance(reference.moments, embedded.moments));
+    summary.metrics.emplace_back("frechet_distance", frechet_distance(reference.moments, embedded.moments));
   }
+  if (real) add_pairwise(summary.metrics, config, embedded, reference);
+  add_alone(summary.metrics, config, samples, embedded);
   return summary;
 }
 
 std::string describe_summary(const EvaluateSummary& summary) {
-  static const std::vector<std::string> kOnFeatures = {"frechet_distance", "kid", "kid_deviation", "mmd_rbf", "mmd_rbf_five", "precision", "recall", "diversity"};
-  std::string text = fmt::format("{} samples{}\n", summary.num_samples,
-                                 summary.num_reference ? fmt::format(" against {} of {}", summary.num_reference, summary.reference) : "");
+  static const std::vector<std::string> kOnFeatures = {"frechet_distance", "kid", "kid_deviation", "mmd_rbf", "mmd_rbf_five", "cmmd", "precision", "recall", "diversity"};
+  static const std::vector<std::string> kOnClasses = {"class_share", "confident_share", "accuracy"};
+  const auto is_one_of = [](const std::vector<std::string>& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  std::string text = fmt::format("{} samples of {}{}\n", summary.num_samples, summary.samples,
+                                 summary.reference.empty() ? "" : fmt::format(" against {}{}", summary.num_reference ? fmt::format("{} of ", summary.num_reference) : "", summary.reference));
   for (const auto& [name, value] : summary.metrics) {
-    const bool on_features = std::find(kOnFeatures.begin(), kOnFeatures.end(), name) != kOnFeatures.end();
-    text += fmt::format("  {:<52} {:.6g}\n", on_features ? fmt::format("{}, {} features", name, summary.features) : name, value);
+    std::string line = name;
+    if (is_one_of(kOnFeatures, name)) line += fmt::format(", {} features", summary.features);
+    if (is_one_of(kOnClasses, name)) line += fmt::format(", read by {}", summary.classifier);
+    text += fmt::format("  {:<72} {:.6g}\n", line, value);
   }
   return text;
 }

@@ -5,14 +5,13 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/config.h"
 #include "core/run_config.h"
-#include "evaluate/moments.h"
+#include "evaluate/features.h"
 #include "evaluate/sample_set.h"
 
 namespace linden {
@@ -21,7 +20,8 @@ struct EvaluateConfig {
   RunConfig run;
   SampleSetConfig samples;
   SampleSetConfig reference;                 // path may be an .npz of pytorch-fid statistics (mu, sigma)
-  std::string classifier;                    // model folder; empty: the samples' own numbers are the features
+  std::string classifier;                    // model folder: reads classes, and makes the features unless `features` says otherwise
+  FeaturesConfig features;
   std::vector<int64_t> asked;                // classes that the samples should be read as
   std::vector<std::string> metrics;          // empty: all for which the config gives what they need
   int64_t batch_size = 256;
@@ -35,21 +35,18 @@ struct EvaluateConfig {
 void visit_fields(FieldVisitor& v, EvaluateConfig& c);
 
 struct EvaluateSummary {
-  std::string samples, reference, features;  // "DigitJudge", "pixel", "coordinate"
+  std::string samples, reference;
+  std::string features;                      // "Inception 2048 (weights.safetensors)", "DigitJudge", "pixel", "coordinate"
+  std::string classifier;                    // "DigitJudge": who read the classes; "" without one
   int64_t num_samples = 0, num_reference = 0, num_features = 0;
   std::vector<std::pair<std::string, double>> metrics;
   double metric(const std::string& name) const;    // NaN if it was not measured
 };
 void visit_fields(FieldVisitor& v, EvaluateSummary& c);
 
-// pytorch-fid's statistics file: npz with "mu" [F] and "sigma" [F, F] (mseitzer/pytorch-fid, fid_score.py).
-// InputError: arrays missing, or shapes that do not belong together. The count is not stored and reads as 2.
-Moments read_statistics(const std::filesystem::path& file);
-void write_statistics(const std::filesystem::path& file, const Moments& moments);
-
 // Logs a warning where there are fewer samples than features (the covariance is singular and the Frechet distance
 // depends on the count). InputError: a metric that needs a reference, a classifier, asked classes, labels or rewards
-// which are missing, sets of different shape, NaN in samples or features.
+// which are missing, sets of different shape, statistics of other features, NaN in samples or features.
 EvaluateSummary evaluate(EvaluateConfig config, at::Device device);
 
 // The metrics as lines for people: the features are named in every line that stands on them.

@@ -47,6 +47,7 @@ const std::array kMetrics = {
     Entry{"kid_deviation", "KID, deviation over subsets", kNeither, Display::kNumber, true},
     Entry{"mmd_rbf", "MMD^2, one kernel", kLower, Display::kNumber, true},
     Entry{"mmd_rbf_five", "MMD^2, five kernels", kLower, Display::kNumber, true},
+    Entry{"cmmd", "1000 MMD^2 of unit rows, sigma 10", kLower, Display::kNumber, true},
     Entry{"precision", "Precision", kHigher, Display::kNumber, true},
     Entry{"recall", "Recall", kHigher, Display::kNumber, true},
     Entry{"num_duplicates", "Duplicates", kLower},

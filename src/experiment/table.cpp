@@ -151,7 +151,8 @@ void add_published(Table& table, const References& references, std::vector<bool>
     }
     if (!any) continue;
     MetricInfo published = column;
-    published.label = metric_info(column.key.substr(0, column.key.find(" ["))).label + " (published)";
+    const size_t features = column.key.find(" [");   // theirs are never ours
+    published.label = metric_info(column.key.substr(0, features)).label + (features == std::string::npos ? " (published)" : " (published, on other features)");
     table.published_columns.push_back(published);
     for (size_t r = 0; r < table.rows.size(); ++r) table.rows[r].published.push_back(values[r]);
   }

@@ -46,7 +46,8 @@ NamedTensors named_weights(const torch::nn::Module& module) {
   return weights;
 }
 
-void load_weights(torch::nn::Module& module, const NamedTensors& tensors, const std::string& origin) {
+void load_weights(torch::nn::Module& module, const NamedTensors& tensors, const std::string& origin,
+                  const std::string& advice) {
   NamedTensors wanted = named_weights(module), given;
   std::vector<std::string> missing, surplus, misshaped;
   for (const auto& [name, tensor] : tensors) {
@@ -68,7 +69,7 @@ void load_weights(torch::nn::Module& module, const NamedTensors& tensors, const 
     append_list(message, missing, "missing");
     append_list(message, surplus, "that the model does not have");
     append_list(message, misshaped, "of another shape");
-    throw InputError(message + "\n  Check that config.json and the weight file belong together.");
+    throw InputError(message + "\n  " + advice);
   }
   at::NoGradGuard no_grad;
   for (auto& [name, target] : wanted) target.copy_(given.at(name));

@@ -1,5 +1,5 @@
-// Distances between sample sets: closed forms of Gaussians, independence of batches, and the values of
-// scikit-learn, scipy and pytorch-fid's formula (scripts/golden/make_evaluate.py).
+// Distances between sample sets: closed forms of Gaussians, independence of batches and of order, and the values of
+// pytorch-fid, torch-fidelity and scikit-learn (scripts/golden/make_evaluate.py).
 #include <torch/torch.h>
 
 #include <catch2/catch_approx.hpp>
@@ -85,6 +85,28 @@ TEST_CASE("moments do not depend on how rows are cut into batches", "[unit]") {
   CHECK(at::allclose(whole.covariance, rows.t().cov(), 1e-10));
 }
 
+TEST_CASE("no distance depends on the order of the samples", "[unit]") {
+  const at::Tensor x = normal(700, 6, 11) * 2 + 5, y = normal(400, 6, 12) + 5;
+  torch::manual_seed(13);
+  const at::Tensor shuffled = x.index_select(0, torch::randperm(700));
+  const auto same = [](double value) { return Approx(value).epsilon(1e-12).margin(1e-14); };
+  CHECK(frechet_distance(moments_of(shuffled), moments_of(y)) == same(frechet_distance(moments_of(x), moments_of(y))));
+  CHECK(kernel_distance(shuffled, y) == same(kernel_distance(x, y)));
+  CHECK(mmd_rbf(shuffled, y, 2) == same(mmd_rbf(x, y, 2)));
+  CHECK(mmd_rbf_five(shuffled, y) == same(mmd_rbf_five(x, y)));
+  CHECK(precision_recall(shuffled, y).precision == precision_recall(x, y).precision);
+  CHECK(diversity(shuffled) == same(diversity(x)));
+}
+
+TEST_CASE("Frechet distance of samples approaches that of their Gaussians", "[truth]") {
+  // N(0, I) and N(m, s^2 I) in d dimensions: |m|^2 + d (1 - s)^2; the bias at n samples a side is about (d / n) of each trace.
+  const int64_t d = 3, n = 20000;
+  const double s = 1.5;
+  const at::Tensor shift = at::tensor({1.0, -2.0, 0.5}, at::kDouble);
+  const double expected = 1 + 4 + 0.25 + static_cast<double>(d) * (1 - s) * (1 - s);
+  CHECK(frechet_distance(moments_of(normal(n, d, 14)), moments_of(normal(n, d, 15) * s + shift)) == Approx(expected).epsilon(0.02));
+}
+
 TEST_CASE("MMD of Gaussian samples approaches its closed form", "[truth]") {
   // k = exp(-|x - y|^2 / (2 s^2)) of N(0, 1) and N(m, 1) in one dimension:
   // MMD^2 = 2 s / sqrt(s^2 + 2) (1 - exp(-m^2 / (2 (s^2 + 2))))
@@ -101,7 +123,7 @@ TEST_CASE("MMD of Gaussian samples approaches its closed form", "[truth]") {
   CHECK(mmd_rbf_five(a, a) == 0);
 }
 
-TEST_CASE("metrics equal scikit-learn, scipy and pytorch-fid's formula", "[golden]") {
+TEST_CASE("metrics equal pytorch-fid, torch-fidelity and scikit-learn", "[golden]") {
   auto golden = golden_values();
   const at::Tensor x = golden_features(60, 6, 0.5), y = golden_features(45, 6, 2.0, 1.3, 0.05);
   const at::Tensor wide_x = golden_features(700, 16, 0.25), wide_y = golden_features(600, 16, 4.0, 0.9);
@@ -118,12 +140,25 @@ TEST_CASE("metrics equal scikit-learn, scipy and pytorch-fid's formula", "[golde
   CHECK(narrow.recall == near("recall"));
   CHECK(dense.precision == near("precision_dense"));
   CHECK(dense.recall == near("recall_dense"));
+  CHECK(dense.precision == near("torch_fidelity_precision"));
+  CHECK(dense.recall == near("torch_fidelity_recall"));
+  CHECK(cmmd(x, y) == near("cmmd"));
+  CHECK(cmmd(wide_x, wide_y) == near("cmmd_wide"));
+  CHECK(kid(wide_x.narrow(0, 0, 600), wide_y).mean == near("torch_fidelity_kid_whole"));
   CHECK(diversity(x) == near("diversity"));
   CHECK(diversity(wide_y) == near("diversity_wide"));
   const RewardStatistics rewards = reward_statistics(golden_features(41, 1, 3.0).flatten());
   CHECK(rewards.mean == near("reward_mean"));
   CHECK(rewards.deviation == near("reward_deviation"));
   CHECK(rewards.median == near("reward_median"));
+}
+
+TEST_CASE("KID over random subsets agrees with torch-fidelity's within sampling error", "[golden]") {
+  auto golden = golden_values();
+  const KidEstimate estimate = kid(golden_features(700, 16, 0.25), golden_features(600, 16, 4.0, 0.9), {.num_subsets = 400, .subset_size = 100});
+  const double deviation = golden.at("torch_fidelity_kid_deviation");
+  CHECK(std::abs(estimate.mean - golden.at("torch_fidelity_kid_mean")) < 3 * deviation * std::sqrt(2.0 / 400));
+  CHECK(estimate.deviation == Approx(deviation).epsilon(0.15));
 }
 
 TEST_CASE("KID over subsets", "[unit]") {

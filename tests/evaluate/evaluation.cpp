@@ -4,6 +4,8 @@
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
+#include <fstream>
+#include <iterator>
 #include <limits>
 
 #include "core/config.h"
@@ -11,6 +13,7 @@
 #include "core/logging.h"
 #include "evaluate/distances.h"
 #include "evaluate/evaluation.h"
+#include "evaluate/statistics_file.h"
 #include "io/hdf5.h"
 #include "io/npz.h"
 #include "io/png.h"
@@ -35,6 +38,11 @@ void write_set(const std::filesystem::path& file, const at::Tensor& samples, con
 at::Tensor images(int64_t count, int64_t seed) {
   torch::manual_seed(seed);
   return torch::rand({count, 1, 4, 4}) * 2 - 1;
+}
+
+std::string text_of(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 SampleSetConfig at_path(const std::filesystem::path& path) {
@@ -122,7 +130,10 @@ TEST_CASE("evaluation on pixels", "[unit]") {
   CHECK(summary.metric("num_duplicates") == 1);
   CHECK(summary.metric("reward_mean") == 30);
   CHECK(std::isnan(summary.metric("class_share")));   // nothing was asked for: not measured, not an error
-  CHECK(describe_summary(summary).find("frechet_distance, pixel features") != std::string::npos);
+  CHECK(summary.metric("cmmd") == Approx(cmmd(samples.flatten(1), real.flatten(1))));
+  for (const char* name : {"frechet_distance", "kid", "mmd_rbf", "mmd_rbf_five", "cmmd", "precision", "recall", "diversity"}) {
+    CHECK(describe_summary(summary).find(std::string("  ") + name + ", pixel features ") != std::string::npos);
+  }
 
   SECTION("no result depends on the batch") {
     config.batch_size = 7;
@@ -147,9 +158,13 @@ TEST_CASE("evaluation on pixels", "[unit]") {
   }
   SECTION("fewer samples than features are warned of") {
     const int64_t before = warnings_logged();
+    log_to_folder(folder.path);
     config.samples.limit = 10;
     evaluate(config, at::kCPU);
+    log_to_folder({});
     CHECK(warnings_logged() == before + 1);
+    CHECK(text_of(folder / "log.txt").find("samples: 10 samples for 16 features: the covariance is singular, and the Frechet distance depends "
+                                                  "on the number of samples; compare at equal numbers only") != std::string::npos);
   }
   SECTION("bad input") {
     config.metrics = {"frechet_distanse"};
@@ -166,7 +181,7 @@ TEST_CASE("evaluation on pixels", "[unit]") {
     broken[3].fill_(std::numeric_limits<float>::quiet_NaN());
     write_set(folder / "d.h5", broken);
     config.samples.path = (folder / "d.h5").string();
-    CHECK(message_of([&] { evaluate(config, at::kCPU); }) == "samples: NaN or infinity between samples 0 and 60");
+    CHECK(message_of([&] { evaluate(config, at::kCPU); }) == "samples: the values of sample 3 (counted from 0) hold NaN or infinity");
   }
 }
 
@@ -189,11 +204,34 @@ TEST_CASE("evaluation under a classifier names its features", "[unit]") {
   const at::Tensor read = classifier->logits(samples).argmax(1);
   CHECK(summary.metric("class_share") == Approx(read.remainder(2).eq(0).to(at::kDouble).mean().item<double>()));
   CHECK(summary.metric("accuracy") == Approx(read.eq(0).to(at::kDouble).mean().item<double>()));
+  const std::string text = describe_summary(summary);
+  CHECK(text.find("  diversity, DigitJudge features ") != std::string::npos);
+  CHECK(text.find("  class_share, read by DigitJudge ") != std::string::npos);
+  config.features = RawFeaturesConfig{};
+  CHECK(evaluate(config, at::kCPU).features == "pixel");
+  CHECK(evaluate(config, at::kCPU).metric("class_share") == summary.metric("class_share"));
+  config.features = ClassifierFeaturesConfig{};
   const std::string json = to_json(summary);
   CHECK(json.find("\"features\": \"DigitJudge\"") != std::string::npos);
   CHECK(json.find("\"class_share\"") != std::string::npos);
   config.asked = {11};
   CHECK(message_of([&] { evaluate(config, at::kCPU); }) == "asked: class 11, but the classifier " + config.classifier + " has the classes 0..9");
+}
+
+TEST_CASE("features that are not numbers are refused, with the sample", "[unit]") {
+  TemporaryFolder folder;
+  const auto classifier = make_classifier("DigitJudge");
+  {
+    const at::NoGradGuard no_grad;
+    for (at::Tensor& parameter : classifier->parameters()) parameter.fill_(std::numeric_limits<float>::infinity());
+  }
+  classifier->save(folder / "judge", at::kFloat);
+  write_set(folder / "a.h5", torch::rand({3, 1, 32, 32}));
+  EvaluateConfig config;
+  config.samples = at_path(folder / "a.h5");
+  config.classifier = (folder / "judge").string();
+  CHECK(message_of([&] { evaluate(config, at::kCPU); }) ==
+        "samples: the features of sample 0 (counted from 0) hold NaN or infinity, and those of 2 more of its batch");
 }
 
 TEST_CASE("pytorch-fid's statistics files are checked", "[unit]") {

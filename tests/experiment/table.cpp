@@ -128,6 +128,24 @@ TEST_CASE("metrics on different features never share a column", "[unit]") {
   CHECK_FALSE(cell(table, 0, "frechet_distance [DigitJudge features]").marked);   // alone in its column
 }
 
+TEST_CASE("every metric of an evaluation that stands on features is shown with them", "[unit]") {
+  TemporaryFolder folder;
+  const std::vector<std::string> names = {"frechet_distance", "kid", "kid_deviation", "mmd_rbf", "mmd_rbf_five", "cmmd", "precision", "recall", "diversity"};
+  std::string numbers;
+  for (const std::string& name : names) numbers += (numbers.empty() ? "\"" : ", \"") + name + "\": 0.5";
+  std::filesystem::create_directories(folder / "runs/a");
+  write_file_atomically(folder / "runs/a/config.json", "{}");
+  write_file_atomically(folder / "runs/a/summary.json",
+                        R"({"command": "evaluate", "features": "Inception 2048 (inception.safetensors)", "metrics": {)" + numbers + "}}");
+  write_file_atomically(folder / "paper.json", R"({"source": "A. Author 2025", "rows": {"a": {"values": {"frechet_distance": 0.01}}}})");
+  const RunCollection collection = collect_runs({folder / "runs"});
+  const Table table = make_table(pointers(collection), {}, read_references(folder / "paper.json"));
+  REQUIRE(table.columns.size() == names.size());
+  for (const MetricInfo& column : table.columns) CHECK(column.label.ends_with(", Inception 2048 (inception.safetensors) features"));
+  REQUIRE(table.published_columns.size() == 1);
+  CHECK(table.published_columns[0].label == "Frechet distance (published, on other features)");
+}
+
 TEST_CASE("published numbers stand apart with their source", "[unit]") {
   TemporaryFolder folder;
   write_run(folder / "runs/a", {.method = "dts"});
