@@ -26,11 +26,18 @@ std::pair<at::Tensor, at::Tensor> checked_pair(const at::Tensor& a, const at::Te
   return pair;
 }
 
-// Squared distances of rows [first, first + n) of a to all rows of b, without cancellation: [n, S_b].
+// Both sets moved so that their pooled mean is 0. Distances stay, and |x|^2 + |y|^2 - 2 x.y loses fewer digits.
+std::pair<at::Tensor, at::Tensor> centred(const at::Tensor& a, const at::Tensor& b) {
+  const at::Tensor mean = (a.sum(0) + b.sum(0)) / static_cast<double>(a.size(0) + b.size(0));
+  return {a - mean, b - mean};
+}
+
+// Squared distances of rows [first, first + n) of a to all rows of b: [n, S_b]. Few features: difference by difference,
+// without cancellation; many: by a matrix product, ten times as fast at 2048.
 at::Tensor squared_distances(const at::Tensor& a, int64_t first, const at::Tensor& b) {
+  constexpr int64_t kByMatrixProduct = 1, kByDifferences = 2, kFewFeatures = 64;
   const int64_t n = std::min(kBlock, a.size(0) - first);
-  constexpr int64_t kNoMatrixProduct = 2;
-  return at::cdist(a.narrow(0, first, n), b, 2.0, kNoMatrixProduct).square();
+  return at::cdist(a.narrow(0, first, n), b, 2.0, a.size(1) <= kFewFeatures ? kByDifferences : kByMatrixProduct).square();
 }
 
 // Mean over all pairs of sum_i exp(-d^2 / widths_i).
@@ -43,7 +50,8 @@ double mean_kernel(const at::Tensor& a, const at::Tensor& b, const std::vector<d
   return sum / (static_cast<double>(a.size(0)) * static_cast<double>(b.size(0)));
 }
 
-double biased_mmd(const at::Tensor& a, const at::Tensor& b, const std::vector<double>& widths) {
+double biased_mmd(const at::Tensor& x, const at::Tensor& y, const std::vector<double>& widths) {
+  const auto [a, b] = centred(x, y);
   return std::max(0.0, mean_kernel(a, a, widths) + mean_kernel(b, b, widths) - 2 * mean_kernel(a, b, widths));
 }
 
@@ -163,7 +171,8 @@ KidEstimate kid(const at::Tensor& a, const at::Tensor& b, const KidOptions& opti
 
 PrecisionRecall precision_recall(const at::Tensor& real, const at::Tensor& generated, int64_t k) {
   check(k >= 1, "precision and recall need k >= 1, got {}", k);
-  const auto [x, y] = checked_pair(real, generated);
+  const auto [a, b] = checked_pair(real, generated);
+  const auto [x, y] = centred(a, b);
   check_input(x.size(0) > k && y.size(0) > k, "precision and recall with k = {} need more than {} samples on each side, got {} real and {} generated",
               k, k, x.size(0), y.size(0));
   return {covered_share(y, x, squared_radii(x, k)), covered_share(x, y, squared_radii(y, k))};

@@ -213,7 +213,7 @@ EvaluateSummary evaluate(EvaluateConfig config, at::Device device) {
     warn_if_few(samples.size(), summary.num_features, "samples");
     summary.metrics.emplace_back("frechet_distance", frechet_distance(reference.moments, embedded.moments));
   }
-  if (real) add_pairwise(summary.metrics, config, embedded, reference);
+  if (reference.rows.defined()) add_pairwise(summary.metrics, config, embedded, reference);
   add_alone(summary.metrics, config, samples, embedded);
   return summary;
 }

@@ -98,6 +98,22 @@ TEST_CASE("no distance depends on the order of the samples", "[unit]") {
   CHECK(diversity(shuffled) == same(diversity(x)));
 }
 
+TEST_CASE("distances of many features do not depend on where the samples lie", "[truth]") {
+  // Above 64 features distances come from a matrix product, which would lose digits far from 0.
+  const at::Tensor x = normal(300, 100, 16), y = normal(200, 100, 17) * 1.2, far = at::full({100}, 1000.0, at::kDouble);
+  CHECK(mmd_rbf(x + far, y + far, 8) == Approx(mmd_rbf(x, y, 8)).epsilon(1e-9));
+  CHECK(mmd_rbf_five(x + far, y + far) == Approx(mmd_rbf_five(x, y)).epsilon(1e-9));
+  const PrecisionRecall here = precision_recall(x, y), there = precision_recall(x + far, y + far);
+  CHECK(there.precision == here.precision);
+  CHECK(there.recall == here.recall);
+  // The squared distance of each pair, summed by hand, gives the same kernel mean.
+  const at::Tensor squares = (x.unsqueeze(1) - y.unsqueeze(0)).square().sum(2);   // [300, 200]
+  const auto mean_kernel = [](const at::Tensor& d) { return (d / -128).exp().mean().item<double>(); };
+  const double expected = mean_kernel((x.unsqueeze(1) - x.unsqueeze(0)).square().sum(2)) + mean_kernel((y.unsqueeze(1) - y.unsqueeze(0)).square().sum(2)) -
+                          2 * mean_kernel(squares);
+  CHECK(mmd_rbf(x, y, 8) == Approx(expected).epsilon(1e-10));
+}
+
 TEST_CASE("Frechet distance of samples approaches that of their Gaussians", "[truth]") {
   // N(0, I) and N(m, s^2 I) in d dimensions: |m|^2 + d (1 - s)^2; the bias at n samples a side is about (d / n) of each trace.
   const int64_t d = 3, n = 20000;

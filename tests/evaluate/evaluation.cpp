@@ -141,6 +141,12 @@ TEST_CASE("evaluation on pixels", "[unit]") {
     REQUIRE(again.metrics.size() == summary.metrics.size());
     for (size_t i = 0; i < summary.metrics.size(); ++i) CHECK(again.metrics[i] == summary.metrics[i]);
   }
+  SECTION("the Frechet distance alone") {
+    config.metrics = {"frechet_distance"};
+    const EvaluateSummary alone = evaluate(config, at::kCPU);
+    CHECK(alone.metrics.size() == 1);
+    CHECK(alone.metric("frechet_distance") == summary.metric("frechet_distance"));
+  }
   SECTION("statistics in place of samples") {
     EvaluateConfig save = config;
     save.samples = config.reference;
@@ -181,6 +187,7 @@ TEST_CASE("evaluation on pixels", "[unit]") {
     broken[3].fill_(std::numeric_limits<float>::quiet_NaN());
     write_set(folder / "d.h5", broken);
     config.samples.path = (folder / "d.h5").string();
+    config.reference.path = (folder / "b.h5").string();
     CHECK(message_of([&] { evaluate(config, at::kCPU); }) == "samples: the values of sample 3 (counted from 0) hold NaN or infinity");
   }
 }

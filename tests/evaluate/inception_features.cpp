@@ -81,6 +81,7 @@ TEST_CASE("samples as floats and as PNG files have the same Inception features",
 TEST_CASE("Inception features and what does not fit", "[unit]") {
   const TemporaryFolder folder;
   EvaluateConfig config = golden_config();
+  config.metrics = {};
   const auto message = [&] { return message_of([&] { evaluate(config, at::kCPU); }); };
   SECTION("statistics of another layer") {
     config.features = InceptionFeaturesConfig{"formula:7", 192};

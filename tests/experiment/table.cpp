@@ -136,7 +136,7 @@ TEST_CASE("every metric of an evaluation that stands on features is shown with t
   std::filesystem::create_directories(folder / "runs/a");
   write_file_atomically(folder / "runs/a/config.json", "{}");
   write_file_atomically(folder / "runs/a/summary.json",
-                        R"({"command": "evaluate", "features": "Inception 2048 (inception.safetensors)", "metrics": {)" + numbers + "}}");
+                        R"x({"command": "evaluate", "features": "Inception 2048 (inception.safetensors)", "metrics": {)x" + numbers + "}}");
   write_file_atomically(folder / "paper.json", R"({"source": "A. Author 2025", "rows": {"a": {"values": {"frechet_distance": 0.01}}}})");
   const RunCollection collection = collect_runs({folder / "runs"});
   const Table table = make_table(pointers(collection), {}, read_references(folder / "paper.json"));
