@@ -80,8 +80,9 @@ int64_t Embedder::num_classes() const { return classifier_ ? classifier_->num_cl
 Embedded Embedder::embed(const SampleSet& set, const std::string& what, const EmbedOptions& options) const {
   const at::NoGradGuard no_grad;
   Embedded result;
-  std::vector<at::Tensor> rows, logits, raw;
+  std::vector<at::Tensor> rows, logits;
   MomentsAccumulator accumulator;
+  DuplicateCounter duplicates;
   Progress progress("features of the " + what, set.size(), "sample");
   for (int64_t first = 0; first < set.size(); first += options.batch_size) {
     const at::Tensor batch = set.batch(first, std::min(options.batch_size, set.size() - first));
@@ -91,14 +92,14 @@ Embedded Embedder::embed(const SampleSet& set, const std::string& what, const Em
     accumulator.add(features);
     if (options.keep_rows) rows.push_back(features);
     if (classifier_ && options.logits) logits.push_back(classifier_->logits(on_device).cpu());
-    if (options.count_duplicates) raw.push_back(batch.flatten(1));
+    if (options.count_duplicates) duplicates.add(batch);
     progress.update(std::min(first + options.batch_size, set.size()));
     if (interrupt_requested()) throw Interrupted("stopped while features were computed; nothing was written");
   }
   if (!rows.empty()) result.rows = at::cat(rows);
   if (!logits.empty()) result.logits = at::cat(logits);
   if (set.size() > 1) result.moments = accumulator.moments();
-  if (options.count_duplicates) result.num_duplicates = linden::num_duplicates(at::cat(raw));
+  result.num_duplicates = duplicates.count();
   return result;
 }
 

@@ -3,14 +3,23 @@
 #include <torch/torch.h>
 
 #include <cmath>
-#include <cstring>
+#include <functional>
 #include <string_view>
-#include <unordered_set>
 
 #include "core/error.h"
 #include "evaluate/moments.h"
 
 namespace linden {
+
+namespace {
+
+uint64_t fnv1a64(std::string_view bytes) {
+  uint64_t value = 0xCBF29CE484222325ull;
+  for (const char byte : bytes) value = (value ^ static_cast<unsigned char>(byte)) * 0x100000001B3ull;
+  return value;
+}
+
+}  // namespace
 
 double diversity(const at::Tensor& features) {
   const at::Tensor rows = checked_features(features, "features");
@@ -23,15 +32,23 @@ double diversity(const at::Tensor& features) {
   return 1 - off_diagonal / (count * (count - 1));
 }
 
-int64_t num_duplicates(const at::Tensor& samples) {
+void DuplicateCounter::add(const at::Tensor& samples) {
   check(samples.dim() >= 1, "samples must be [S, ...]");
-  if (samples.size(0) == 0) return 0;
+  if (samples.size(0) == 0) return;
   const at::Tensor rows = samples.detach().to(at::kCPU).reshape({samples.size(0), -1}).contiguous();
   const size_t bytes = static_cast<size_t>(rows.size(1)) * rows.element_size();
   const char* data = static_cast<const char*>(rows.const_data_ptr());
-  std::unordered_set<std::string_view> seen;
-  for (int64_t row = 0; row < rows.size(0); ++row) seen.emplace(data + static_cast<size_t>(row) * bytes, bytes);
-  return rows.size(0) - static_cast<int64_t>(seen.size());
+  for (int64_t row = 0; row < rows.size(0); ++row) {
+    const std::string_view text(data + static_cast<size_t>(row) * bytes, bytes);
+    seen_.emplace(std::hash<std::string_view>{}(text), fnv1a64(text));
+  }
+  num_rows_ += rows.size(0);
+}
+
+int64_t num_duplicates(const at::Tensor& samples) {
+  DuplicateCounter counter;
+  counter.add(samples);
+  return counter.count();
 }
 
 double class_share(const at::Tensor& logits, std::span<const int64_t> classes) {

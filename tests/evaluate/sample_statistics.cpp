@@ -26,6 +26,9 @@ TEST_CASE("diversity is the mean pairwise cosine distance", "[unit]") {
 TEST_CASE("duplicates are counted exactly", "[unit]") {
   const at::Tensor samples = at::tensor({1.f, 2.f, 1.f, 2.f, 1.f, 2.0000002f, 3.f, 4.f, 1.f, 2.f}).reshape({5, 1, 2});
   CHECK(num_duplicates(samples) == 2);
+  DuplicateCounter counter;
+  for (int64_t row = 0; row < 5; ++row) counter.add(samples.narrow(0, row, 1));
+  CHECK(counter.count() == 2);
   CHECK(num_duplicates(at::arange(10)) == 0);
   CHECK(num_duplicates(at::zeros({0, 3})) == 0);
   CHECK(num_duplicates(at::zeros({7, 2, 2}, at::kByte)) == 6);
