@@ -48,6 +48,7 @@ Command evaluate_command();
 Command forward_command();
 Command report_command();
 Command sample_command();
+Command sweep_command();
 Command train_command();
 
 // A ConfigRef that owns its config.
