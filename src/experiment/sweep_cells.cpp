@@ -196,7 +196,7 @@ class Expansion {
       if (cells.empty() || known.contains(key)) continue;
       const auto inside = known.lower_bound(key + ".");
       require(inside == known.end() || !inside->starts_with(key + "."), "{}: {} is an object; compare a key inside it, for example {}", condition.place, key,
-              inside == known.end() ? "" : *inside);
+              known.contains(key + ".type") ? key + ".type" : inside == known.end() ? "" : *inside);
       const std::string nearest = nearest_name(key, {known.begin(), known.end()});
       require(false, "{}: no cell has the key {}{}", condition.place, key, nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest));
     }

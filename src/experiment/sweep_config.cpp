@@ -143,7 +143,7 @@ class SweepReader {
   }
 
   void require_key(const std::string& key, const std::string& place) const {
-    require(key != "output", "{}.output: the sweep gives each cell its folder; leave it out", place);
+    require(key != "output", "{}: the sweep gives each cell its folder; leave the key output out", place);
     require(!key.empty() && key.front() != '.' && key.back() != '.' && key.find('=') == std::string::npos, "{}: \"{}\" is not a key of a config", place, key);
   }
 

@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
 // Cells of a sweep that was just killed need a moment to end.
-constexpr int kLockTries = 100;
+constexpr int kLockTries = 40;
 constexpr milliseconds kBetweenTries{30};
 
 std::string holder(const fs::path& lock) {

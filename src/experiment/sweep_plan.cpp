@@ -17,6 +17,7 @@ namespace {
 // What the journal says of one cell.
 struct History {
   int64_t starts = 0;
+  double seconds = 0;        // of the attempts that ended
   bool last_resumed = false, last_failed = false, ended = false;
 };
 
@@ -29,6 +30,7 @@ std::map<std::string, History> read_histories(const Journal& journal) {
       history.last_resumed = event.resumed;
       history.last_failed = history.ended = false;
     } else if (event.event == "end" || event.event == "found") {
+      history.seconds += event.seconds;
       history.last_failed = event.result == "failed";
       history.ended = event.result == "done";
     }
@@ -81,7 +83,7 @@ SweepPlan plan_sweep(const SweepConfig& config, const SweepTarget& target, const
     progress.values = cell.values;
     progress.nfe = cell.nfe();
     progress.stage = done ? CellStage::kDone : CellStage::kLeft;
-    progress.seconds = done ? folder.wall_seconds(cell.name) : 0;
+    progress.seconds = done ? std::max(folder.wall_seconds(cell.name), history.seconds) : 0;
     progress.attempts = history.starts;
     plan.progress.push_back(progress);
     plan.attempt_failed_resumed.push_back(history.last_failed && history.last_resumed);
@@ -96,7 +98,7 @@ SweepPlan plan_sweep(const SweepConfig& config, const SweepTarget& target, const
 
 std::string describe_sweep(const SweepConfig& config, const SweepTarget& target, const SweepOptions& options) {
   const SweepFolder folder(options.output);
-  if (!options.output.empty() && folder.exists()) folder.require_usable(true);
+  if (!options.output.empty()) folder.require_usable(folder.exists());
   const SweepPlan plan = plan_sweep(config, target, options, folder);
   constexpr size_t kMostShown = 50, kShownAtEnds = 5;
   const size_t num_cells = plan.cells.size();

@@ -32,6 +32,7 @@ using Clock = std::chrono::steady_clock;
 constexpr double kDrawInterval = 0.2;     // seconds between two status lines
 constexpr double kStatusInterval = 2.0;   // seconds between two writings of status.json while nothing ends
 constexpr int kInputErrorCode = 2;        // a cell that ends so would end so again
+constexpr int kInterruptedCode = 130;     // it saved and stopped
 constexpr const char* kAttemptLine = "--- attempt ";
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -49,8 +50,8 @@ std::string last_lines(const fs::path& log) {
   std::deque<std::string> lines;
   std::ifstream in(log);
   for (std::string line; std::getline(in, line);) {
-    if (line.starts_with(kAttemptLine)) lines.clear();
-    else if (!line.empty()) lines.push_back(line);
+    if (line.starts_with(kAttemptLine) || line.starts_with("error: ")) lines.clear();
+    if (!line.empty() && !line.starts_with(kAttemptLine)) lines.push_back(line);
     if (lines.size() > kLines) lines.pop_front();
   }
   std::string text;
@@ -167,10 +168,11 @@ class SweepRunner {
     const SweepCell& cell = plan_.cells[running.cell];
     CellProgress& progress = plan_.progress[running.cell];
     const bool done = folder_.state_of(cell.name, cell.hash, target_, ignored_) == CellState::kDone;
-    progress.stage = done ? CellStage::kDone : stopping_ ? CellStage::kInterrupted : CellStage::kFailed;
-    progress.seconds = done ? folder_.wall_seconds(cell.name) : 0;
+    const bool interrupted = stopping_ && (ended.signal != 0 || ended.exit_code == kInterruptedCode);
+    progress.stage = done ? CellStage::kDone : interrupted ? CellStage::kInterrupted : CellStage::kFailed;
+    progress.seconds = done ? std::max(folder_.wall_seconds(cell.name), seconds_since(running.start)) : 0;
     progress.detail = progress.stage == CellStage::kFailed ? ended.describe() : "";
-    const char* result = done ? "done" : stopping_ ? "interrupted" : "failed";
+    const char* result = done ? "done" : interrupted ? "interrupted" : "failed";
     write_event("end", running.cell, running.attempt, running.resumed, result, ended.describe(), seconds_since(running.start));
     if (progress.stage == CellStage::kFailed) handle_failure(running, ended);
     const SweepStatus now = status();
@@ -181,11 +183,11 @@ class SweepRunner {
   void handle_failure(const Running& running, const EndedProcess& ended) {
     CellProgress& progress = plan_.progress[running.cell];
     plan_.attempt_failed_resumed[running.cell] = running.resumed;
-    const bool again = ++failures_[running.cell] <= config_.retries && !(ended.signal == 0 && ended.exit_code == kInputErrorCode);
+    const bool again = !stopping_ && ++failures_[running.cell] <= config_.retries && !(ended.signal == 0 && ended.exit_code == kInputErrorCode);
     if (again) {
       progress.stage = CellStage::kLeft;
       left_.push_front(running.cell);
-    } else if (config_.stop_on_failure) {
+    } else if (config_.stop_on_failure && !stopping_) {
       left_.clear();
       stop(fmt::format("{} failed, and on_failure is stop: the cells at work save what they have", progress.name));
     }
@@ -209,9 +211,11 @@ class SweepRunner {
     written_ = Clock::now();
   }
 
+  // "incomplete": --retry ran some cells, and others are left.
   std::string outcome() const {
     const SweepStatus now = status();
-    return interrupt_requested() && now.num_left > 0 ? "interrupted" : now.num_failed > 0 ? "failed" : now.num_left > 0 ? "interrupted" : "done";
+    if (interrupt_requested() && now.num_left > 0) return "interrupted";
+    return now.num_failed > 0 ? "failed" : now.num_left > 0 ? "incomplete" : "done";
   }
 
   void report() const {
@@ -226,6 +230,10 @@ class SweepRunner {
           list += fmt::format("\n  {}: {}; {}{}", cell.name, cell.detail, folder_.log_of(cell.name).string(), last_lines(folder_.log_of(cell.name)));
       throw std::runtime_error(fmt::format("{} of {} cells failed in {} ({} done, {} left); --resume tries them again:{}", now.num_failed, now.num_cells, path,
                                            now.num_done, now.num_left, list));
+    }
+    if (now.num_left > 0) {
+      log_info("{} of {} cells are done in {}: --resume without --retry runs the rest", now.num_done, now.num_cells, path);
+      return;
     }
     write_summary(now);
     log_info("{} cells done in {}: {}; next: linden report {} --output {}", now.num_done, format_duration(now.elapsed_seconds),

@@ -67,7 +67,7 @@ double estimate_seconds(const std::vector<CellProgress>& cells, int64_t processe
 
 void visit_fields(FieldVisitor& v, SweepStatus& s) {
   visit(v, Field("sweep", "folder"), s.sweep);
-  visit(v, Field("state", "running, done, failed, interrupted"), s.state);
+  visit(v, Field("state", "running, done, failed, interrupted, incomplete"), s.state);
   visit(v, Field("num_cells", "in the grid"), s.num_cells);
   visit(v, Field("num_done", "finished"), s.num_done);
   visit(v, Field("num_failed", "failed, retries and all"), s.num_failed);

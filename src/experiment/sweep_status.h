@@ -28,7 +28,7 @@ struct CellProgress {
 double estimate_seconds(const std::vector<CellProgress>& cells, int64_t processes);
 
 struct SweepStatus {
-  std::string sweep, state;             // running, done, failed, interrupted
+  std::string sweep, state;             // running, done, failed, interrupted, incomplete
   int64_t num_cells = 0, num_done = 0, num_failed = 0, num_running = 0, num_left = 0, num_not_in_grid = 0;
   std::vector<std::string> running, failed;
   double elapsed_seconds = 0, eta_seconds = 0;
