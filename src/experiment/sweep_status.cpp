@@ -35,6 +35,29 @@ std::vector<std::string> names(const std::vector<CellProgress>& cells, CellStage
   return out;
 }
 
+// Seconds of a cell: fixed + per_nfe * nfe.
+struct CostModel {
+  double fixed = std::numeric_limits<double>::quiet_NaN(), per_nfe = 0;   // NaN: nothing is done yet
+  double seconds(const CellProgress& cell) const { return fixed + (per_nfe > 0 ? per_nfe * cell.nfe : 0); }
+};
+
+// Least squares over the cells that are done; proportional to NFE where that would make `fixed` negative or the cells that
+// are done have one budget; every cell alike where some have no budget.
+CostModel fit_cost(const std::vector<CellProgress>& cells) {
+  double count = 0, x = 0, y = 0, xx = 0, xy = 0;
+  for (const CellProgress& cell : cells) {
+    if (cell.stage != CellStage::kDone) continue;
+    count += 1, x += cell.nfe, y += cell.seconds, xx += cell.nfe * cell.nfe, xy += cell.nfe * cell.seconds;
+  }
+  if (count == 0) return {};
+  const auto has_budget = [](const CellProgress& cell) { return cell.stage == CellStage::kNotInGrid || (std::isfinite(cell.nfe) && cell.nfe > 0); };
+  if (!std::all_of(cells.begin(), cells.end(), has_budget)) return {y / count, 0};
+  const double spread = count * xx - x * x;
+  const double slope = spread > 1e-9 * xx ? (count * xy - x * y) / spread : y / x;
+  const double fixed = (y - slope * x) / count;
+  return fixed < 0 || slope < 0 ? CostModel{0, y / x} : CostModel{fixed, slope};
+}
+
 std::vector<std::string> axis_keys(const std::vector<CellProgress>& cells) {
   std::vector<std::string> keys;
   for (const CellProgress& cell : cells)
@@ -46,23 +69,14 @@ std::vector<std::string> axis_keys(const std::vector<CellProgress>& cells) {
 }  // namespace
 
 double estimate_seconds(const std::vector<CellProgress>& cells, int64_t processes) {
-  const bool by_nfe = std::all_of(cells.begin(), cells.end(), [](const CellProgress& cell) { return std::isfinite(cell.nfe) && cell.nfe > 0; });
-  double seconds = 0, cost = 0;
-  for (const CellProgress& cell : cells) {
-    if (cell.stage != CellStage::kDone) continue;
-    seconds += cell.seconds;
-    cost += by_nfe ? cell.nfe : 1;
-  }
-  if (cost == 0) return std::numeric_limits<double>::quiet_NaN();
-  const double rate = seconds / cost;
+  const CostModel cost = fit_cost(cells);
   std::vector<double> busy_until(static_cast<size_t>(processes), 0.0);
   const auto give = [&](double duration) { *std::min_element(busy_until.begin(), busy_until.end()) += std::max(0.0, duration); };
-  const auto whole = [&](const CellProgress& cell) { return rate * (by_nfe ? cell.nfe : 1); };
   for (const CellProgress& cell : cells)
-    if (cell.stage == CellStage::kRunning) give(whole(cell) - cell.seconds);
+    if (cell.stage == CellStage::kRunning) give(cost.seconds(cell) - cell.seconds);
   for (const CellProgress& cell : cells)
-    if (cell.stage == CellStage::kLeft) give(whole(cell));
-  return *std::max_element(busy_until.begin(), busy_until.end());
+    if (cell.stage == CellStage::kLeft) give(cost.seconds(cell));
+  return std::isnan(cost.fixed) ? cost.fixed : *std::max_element(busy_until.begin(), busy_until.end());
 }
 
 void visit_fields(FieldVisitor& v, SweepStatus& s) {

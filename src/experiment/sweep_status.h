@@ -23,8 +23,8 @@ struct CellProgress {
   std::string detail;                   // failed: how
 };
 
-// Seconds until every cell is done, from the cells that are: proportional to NFE where all cells have a budget, else every
-// cell alike. `processes` run at once and take the cells in their order. NaN while none is done.
+// Seconds until every cell is done, from the cells that are: by NFE where all cells have a budget, else every cell alike.
+// `processes` run at once and take the cells in their order. NaN while none is done.
 double estimate_seconds(const std::vector<CellProgress>& cells, int64_t processes);
 
 struct SweepStatus {

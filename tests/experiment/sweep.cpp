@@ -301,6 +301,8 @@ TEST_CASE("the estimate goes by NFE, and by what runs at once", "[unit]") {
   std::vector<CellProgress> cells = {cell(100, CellStage::kDone, 10), cell(200, CellStage::kLeft), cell(400, CellStage::kLeft), cell(300, CellStage::kRunning, 5)};
   CHECK(estimate_seconds(cells, 1) == Catch::Approx(25 + 20 + 40));
   CHECK(estimate_seconds(cells, 2) == Catch::Approx(20 + 40));  // 25 | 20 + 40
+  std::vector<CellProgress> two = {cell(100, CellStage::kDone, 3), cell(300, CellStage::kDone, 5), cell(1000, CellStage::kLeft)};
+  CHECK(estimate_seconds(two, 1) == Catch::Approx(2 + 10));  // 2 s to start and 0.01 s an NFE
   for (CellProgress& each : cells) each.nfe = std::numeric_limits<double>::quiet_NaN();
   CHECK(estimate_seconds(cells, 1) == Catch::Approx(5 + 10 + 10));
   cells[0].stage = CellStage::kNotInGrid;
