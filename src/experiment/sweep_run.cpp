@@ -31,7 +31,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr double kDrawInterval = 0.2;     // seconds between two status lines
 constexpr double kStatusInterval = 2.0;   // seconds between two writings of status.json while nothing ends
-constexpr int kInputErrorCode = 2;        // a cell that ends so would end so again
+constexpr int kInputErrorCode = 2;        // a cell that was begun anew and ends so would end so again
 constexpr int kInterruptedCode = 130;     // it saved and stopped
 constexpr const char* kAttemptLine = "--- attempt ";
 
@@ -183,7 +183,8 @@ class SweepRunner {
   void handle_failure(const Running& running, const EndedProcess& ended) {
     CellProgress& progress = plan_.progress[running.cell];
     plan_.attempt_failed_resumed[running.cell] = running.resumed;
-    const bool again = !stopping_ && ++failures_[running.cell] <= config_.retries && !(ended.signal == 0 && ended.exit_code == kInputErrorCode);
+    const bool hopeless = ended.signal == 0 && ended.exit_code == kInputErrorCode && !running.resumed;
+    const bool again = !stopping_ && ++failures_[running.cell] <= config_.retries && !hopeless;
     if (again) {
       progress.stage = CellStage::kLeft;
       left_.push_front(running.cell);

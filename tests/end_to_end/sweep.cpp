@@ -227,6 +227,24 @@ TEST_CASE("cells that fail are listed with their last words, the others run", "[
   CHECK_FALSE(fs::exists(folder / "stopped/cells/folder=empty"));
 }
 
+TEST_CASE("a cell whose saved state is broken is begun anew by a retry, and the broken folder is kept", "[e2e]") {
+  const TemporaryFolder folder;
+  const fs::path output = folder / "out", cell = output / "cells/seed=1";
+  const fs::path file = write_sweep(folder, R"({"command": "align", "config": "configs/align/gmm_dts.json", "set": {"nfe": 400, "num_samples": 8}, "axes": {"seed": [1]}, "retries": 1})");
+  REQUIRE(sweep(file, output).exit_code == 0);
+  const auto whole = decided(cell);
+  fs::remove(cell / "summary.json");
+  write_file_atomically(cell / "tree.h5", "no tree");
+  const CommandResult result = sweep(file, output, "--resume");
+  INFO(result.output);
+  CHECK(result.exit_code == 0);
+  const Counts counts = journal_counts(output).at("seed=1");
+  CHECK(counts.starts == 3);
+  CHECK(counts.resumed == 1);
+  CHECK(decided(cell) == whole);
+  CHECK(read_text_file(output / "attempts/seed=1#1/tree.h5") == "no tree");
+}
+
 TEST_CASE("linden sweep says what is wrong before anything runs", "[e2e]") {
   const TemporaryFolder folder;
   const std::vector<std::pair<std::string, std::string>> cases = {
