@@ -24,10 +24,11 @@ const std::vector<std::string> kKeys = {"command", "config", "axes", "zipped", "
 const std::vector<std::string> kConditionalKeys = {"when", "set", "axes", "zipped"};
 constexpr size_t kLongestLabel = 48;
 
-// Text that a folder may be called, and that does not read like two values.
+// Text that a folder may be called, and that does not read like two values. Of a long path the end says more.
 std::string label_word(const std::string& text) {
   std::string word;
-  for (const char c : text.substr(0, kLongestLabel)) {
+  const bool from_end = text.size() > kLongestLabel && text.find('/') != std::string::npos;
+  for (const char c : text.substr(from_end ? text.size() - kLongestLabel : 0, kLongestLabel)) {
     const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c != '\0' && std::string("._+-").find(c) != std::string::npos);
     word += plain ? c : '_';
   }
