@@ -147,6 +147,13 @@ SweepManifest SweepFolder::freeze(const std::vector<SweepCell>& cells, const Swe
     manifest.cells.push_back(earlier);
     manifest.cells.back().in_grid = false;
   }
+  write_file_atomically(path_ / "config.json", config.text);
+  write_csv(manifest);
+  write_manifest(manifest);
+  return manifest;
+}
+
+void SweepFolder::write_manifest(const SweepManifest& manifest) const {
   Json json = {{"command", manifest.command}, {"sources", Json::object()}, {"cells", Json::array()}};
   for (const auto& [name, file] : manifest.sources) json["sources"][name] = file;
   for (const FrozenCell& cell : manifest.cells) {
@@ -154,10 +161,7 @@ SweepManifest SweepFolder::freeze(const std::vector<SweepCell>& cells, const Swe
     for (const auto& [key, label] : cell.values) axes[key] = label;
     json["cells"].push_back({{"name", cell.name}, {"hash", cell.hash}, {"in_grid", cell.in_grid}, {"axes", axes}});
   }
-  write_file_atomically(path_ / "config.json", config.text);
-  write_csv(manifest);
   write_file_atomically(path_ / "cells.json", json.dump(2) + "\n");
-  return manifest;
 }
 
 void SweepFolder::write_csv(const SweepManifest& manifest) const {

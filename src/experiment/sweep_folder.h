@@ -69,6 +69,7 @@ class SweepFolder {
   void move_aside(const std::string& cell) const;
 
  private:
+  void write_manifest(const SweepManifest& manifest) const;
   void write_csv(const SweepManifest& manifest) const;
   std::filesystem::path path_;
   Journal journal_;

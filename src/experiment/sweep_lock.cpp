@@ -32,13 +32,14 @@ std::string holder(const fs::path& lock) {
                : "a cell of an earlier sweep is still running in this folder";
 }
 
-bool try_lock(int descriptor) {
+// 0, or errno: EWOULDBLOCK if somebody else holds it.
+int try_lock(int descriptor) {
   for (int i = 0; i < kLockTries; ++i) {
-    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) return true;
-    if (errno != EWOULDBLOCK && errno != EINTR) return false;
+    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) return 0;
+    if (errno != EWOULDBLOCK && errno != EINTR) return errno;
     std::this_thread::sleep_for(kBetweenTries);
   }
-  return false;
+  return EWOULDBLOCK;
 }
 
 }  // namespace
@@ -50,9 +51,10 @@ SweepLock::SweepLock(const fs::path& folder) {
   const fs::path file = folder / "sweep.lock";
   descriptor_ = open(file.c_str(), O_RDWR | O_CREAT, 0644);  // no O_CLOEXEC: the cells keep it
   check_input(descriptor_ >= 0, "{}: cannot be opened: {}; choose another --output", file.string(), std::strerror(errno));
-  if (!try_lock(descriptor_)) {
+  if (const int reason = try_lock(descriptor_); reason != 0) {
     close(descriptor_);
-    throw InputError(fmt::format("{}: {}; wait for it, or choose another --output", folder.string(), holder(file)));
+    throw InputError(reason == EWOULDBLOCK ? fmt::format("{}: {}; wait for it, or choose another --output", folder.string(), holder(file))
+                                           : fmt::format("{}: cannot be locked: {}; choose an --output on another disk", file.string(), std::strerror(reason)));
   }
   const std::string pid = fmt::format("{}\n", getpid());
   if (ftruncate(descriptor_, 0) != 0 || pwrite(descriptor_, pid.data(), pid.size(), 0) < 0)
