@@ -1,0 +1,80 @@
+#include "ops/gated_attention.h"
+
+#include <ATen/ATen.h>
+#include <fmt/ranges.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "core/error.h"
+
+namespace linden {
+namespace {
+
+class MixFunction : public torch::autograd::Function<MixFunction> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& soft, const at::Tensor& linear, const at::Tensor& r) {
+    const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    context->save_for_backward({soft, linear, r});
+    const at::ScalarType type = accumulator_type(soft.scalar_type());
+    const at::Tensor gate = r.reshape({}).to(type);
+    const at::Tensor mixed = (soft.to(type) * gate + linear.to(type) * (1 - gate)).to(soft.scalar_type());
+    return at::where(gate.eq(1), soft, at::where(gate.eq(0), linear, mixed));
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
+    check(!at::GradMode::is_enabled(), "mix_attention: there is no second derivative; call backward without create_graph");
+    const torch::autograd::variable_list saved = context->get_saved_variables();
+    const at::ScalarType dtype = saved[0].scalar_type(), type = accumulator_type(dtype);
+    const at::Tensor grad = grads[0].to(type), gate = saved[2].reshape({}).to(type);
+    const at::Tensor grad_r = (grad * (saved[0].to(type) - saved[1].to(type))).sum();
+    return {(grad * gate).to(dtype), (grad * (1 - gate)).to(dtype), grad_r.to(saved[2].scalar_type()).reshape(saved[2].sizes())};
+  }
+};
+
+void check_gate(const at::Tensor& r) {
+  check(r.defined() && r.numel() == 1, "gated_attention: r has shape {}, wanted one element", r.defined() ? r.sizes() : at::IntArrayRef());
+  check(at::isFloatingType(r.scalar_type()), "gated_attention: r is {}, wanted a floating dtype", c10::toString(r.scalar_type()));
+}
+
+}  // namespace
+
+at::Tensor softmax_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& num_valid) {
+  const auto heads_first = [](const at::Tensor& x) { return x.transpose(1, 2); };
+  if (!num_valid.defined()) return at::scaled_dot_product_attention(heads_first(q), heads_first(k), heads_first(v)).transpose(1, 2);
+  const at::Tensor positions = at::arange(q.size(1), num_valid.options().device(q.device())), counts = num_valid.to(q.device()).unsqueeze(1);
+  // A sample without valid tokens attends to its first one: its rows are zeroed anyway, and an empty softmax is NaN.
+  const at::Tensor attended = positions.lt(counts.clamp_min(1));  // [B, N]
+  const at::Tensor out = at::scaled_dot_product_attention(heads_first(q), heads_first(k), heads_first(v),
+                                                          attended.unsqueeze(1).unsqueeze(1).expand({q.size(0), 1, q.size(1), q.size(1)}));
+  return out.transpose(1, 2).masked_fill(positions.ge(counts).unsqueeze(-1).unsqueeze(-1), 0);
+}
+
+at::Tensor mix_attention(const at::Tensor& soft, const at::Tensor& linear, const at::Tensor& r) {
+  check_gate(r);
+  check(soft.sizes() == linear.sizes() && soft.scalar_type() == linear.scalar_type() && soft.device() == linear.device(),
+        "mix_attention: linear is {} {} on {}, wanted soft's {} {} on {}", c10::toString(linear.scalar_type()), linear.sizes(),
+        linear.device().str(), c10::toString(soft.scalar_type()), soft.sizes(), soft.device().str());
+  check(r.device() == soft.device(), "mix_attention: r is on {}, wanted soft's device {}", r.device().str(), soft.device().str());
+  return MixFunction::apply(soft, linear, r);
+}
+
+GateBranches gate_branches(const at::Tensor& r) {
+  check_gate(r);
+  if (r.requires_grad() && at::GradMode::is_enabled()) return GateBranches::kBoth;
+  const double value = r.item<double>();
+  if (value == 1) return GateBranches::kSoftmax;
+  return value == 0 ? GateBranches::kLinear : GateBranches::kBoth;
+}
+
+at::Tensor gated_attention(const LinearAttentionInputs& in, const LinearAttentionConfig& config, const at::Tensor& r) {
+  check_linear_attention(in, config.feature_map);
+  const auto soft = [&] { return softmax_attention(in.q, in.k, in.v, in.num_valid); };
+  const auto linear = [&] { return linear_attention(in, config); };
+  switch (gate_branches(r)) {
+    case GateBranches::kSoftmax: return soft();
+    case GateBranches::kLinear: return linear();
+    case GateBranches::kBoth: break;
+  }
+  return mix_attention(soft(), linear(), r);
+}
+
+}  // namespace linden

@@ -1,0 +1,221 @@
+#include "ops/linear_attention_blocked.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "ops/feature_map_block.h"
+
+namespace linden {
+namespace {
+
+// Elements of one input in a block: all buffers of a block then fit a core's second-level cache at usual sizes.
+constexpr int64_t kBlockElements = 1 << 17;
+constexpr int64_t kMinBlock = 64, kMaxBlock = 256;  // tokens; below it products are too thin, above it nothing is won
+constexpr int64_t kMaxTasks = 16;                   // stretches of tokens in all: bounds the memory of the partial sums
+
+// How a problem is cut. Depends on shapes only, never on the number of threads.
+class Blocks {
+ public:
+  Blocks(const LinearAttentionInputs& in, const FeatureMapConfig& map)
+      : map(map), B(in.q.size(0)), N(in.q.size(1)), H(in.q.size(2)), D(in.q.size(3)),
+        R(feature_dim(map, D, in.w_q.defined() ? in.w_q.size(2) : 0)),
+        options(in.q.options().dtype(accumulator_type(in.q.scalar_type()))), valid_(B, N) {
+    block_ = std::clamp(kBlockElements / (H * D) / kMinBlock * kMinBlock, kMinBlock, kMaxBlock);
+    const int64_t num_blocks = (N + block_ - 1) / block_;
+    const int64_t wanted = std::clamp<int64_t>(kMaxTasks / B, 1, num_blocks);
+    stretch_ = (num_blocks + wanted - 1) / wanted * block_;
+    num_stretches = (N + stretch_ - 1) / stretch_;
+    if (in.num_valid.defined()) {
+      const at::Tensor counts = in.num_valid.cpu();
+      for (int64_t b = 0; b < B; ++b) valid_[b] = counts[b].item<int64_t>();
+    }
+    if (in.w_q.defined()) {
+      w_q = in.w_q.to(options.dtype()).contiguous();
+      w_k = in.w_k.to(options.dtype()).contiguous();
+    }
+  }
+
+  // task(b, s) for every sample and stretch.
+  template <class Task>
+  void for_each_task(const Task& task) const {
+    const auto run = [&](int64_t begin, int64_t end) {
+      const at::AutoDispatchBelowADInplaceOrView below_autograd;  // this thread's own, not inherited
+      for (int64_t i = begin; i < std::min(end, B * num_stretches); ++i) task(i / num_stretches, i % num_stretches);
+    };
+    // At least two iterations, so that matrix products see a parallel region (and stay on one thread) for one task too.
+    if (options.device().is_cpu()) at::parallel_for(0, std::max<int64_t>(2, B * num_stretches), 1, run);
+    else run(0, B * num_stretches);
+  }
+  // body(first, count) for every block of valid tokens in stretch s of sample b.
+  template <class Body>
+  void for_each_block(int64_t b, int64_t s, const Body& body) const {
+    const int64_t end = std::min(valid_[b], (s + 1) * stretch_);
+    for (int64_t first = s * stretch_; first < end; first += block_) body(first, std::min(block_, end - first));
+  }
+
+  // Tokens first .. first + count of sample b, [H, count, D]: a view, and a copy in the accumulator dtype.
+  static at::Tensor view(const at::Tensor& x, int64_t b, int64_t first, int64_t count) {
+    return x.select(0, b).narrow(0, first, count).transpose(0, 1);
+  }
+  at::Tensor load(const at::Tensor& x, int64_t b, int64_t first, int64_t count) const {
+    at::Tensor copy = at::empty({H, count, D}, options);
+    copy.copy_(view(x, b, first, count));
+    return copy;
+  }
+  // A result [B, N, H, D] whose rows of padding are 0 and whose others are still to be written.
+  at::Tensor empty_rows(at::ScalarType dtype) const {
+    at::Tensor rows = at::empty({B, N, H, D}, options.dtype(dtype));
+    for (int64_t b = 0; b < B; ++b)
+      if (valid_[b] < N) rows.select(0, b).narrow(0, valid_[b], N - valid_[b]).zero_();
+    return rows;
+  }
+  at::Tensor partial_sums(at::IntArrayRef shape) const {  // [B, stretches, ...shape]
+    std::vector<int64_t> sizes = {B, num_stretches};
+    sizes.insert(sizes.end(), shape.begin(), shape.end());
+    return at::zeros(sizes, options);
+  }
+  // Adds the stretches in their order: [B, stretches, ...] -> [B, ...].
+  static at::Tensor add_stretches(const at::Tensor& parts) {
+    at::Tensor sum = parts.select(1, 0).contiguous();
+    for (int64_t s = 1; s < parts.size(1); ++s) sum.add_(parts.select(1, s));
+    return sum;
+  }
+  // The same over samples too, for what they share: [B, stretches, ...] -> [...].
+  static at::Tensor add_all(const at::Tensor& parts) { return add_stretches(parts.flatten(0, 1).unsqueeze(0)).select(0, 0); }
+
+  double floor(int64_t b) const { return feature_map_eps(map) * static_cast<double>(valid_[b]); }
+  bool has_valid(int64_t b) const { return valid_[b] > 0; }
+
+  const FeatureMapConfig& map;
+  const int64_t B, N, H, D, R;
+  const at::TensorOptions options;  // of the accumulators
+  int64_t num_stretches = 1;
+  at::Tensor w_q, w_k;              // [H, D, P] in the accumulator dtype, or undefined
+
+ private:
+  std::vector<int64_t> valid_;  // [B]
+  int64_t block_ = 0, stretch_ = 0;
+};
+
+at::Tensor at_sample(const at::Tensor& x, int64_t b) { return x.defined() ? x.select(0, b) : x; }
+at::Tensor at_task(const at::Tensor& parts, int64_t b, int64_t s) { return parts.defined() ? parts.select(0, b).select(0, s) : parts; }
+
+// max over the valid tokens: [B, H, 1, D]; 0 for a sample without any.
+at::Tensor key_maxima(const Blocks& blocks, const at::Tensor& k) {
+  constexpr double kLowest = -std::numeric_limits<double>::infinity();
+  const at::Tensor parts = blocks.partial_sums({blocks.H, 1, blocks.D}).fill_(kLowest);
+  blocks.for_each_task([&](int64_t b, int64_t s) {
+    at::Tensor maxima = at_task(parts, b, s);
+    blocks.for_each_block(b, s, [&](int64_t first, int64_t count) {
+      at::maximum_out(maxima, maxima, blocks.load(k, b, first, count).amax(1, true));
+    });
+  });
+  at::Tensor maxima = parts.amax(1);
+  for (int64_t b = 0; b < blocks.B; ++b)
+    if (!blocks.has_valid(b)) maxima.select(0, b).zero_();
+  return maxima;
+}
+
+// S and z.
+void sum_keys(const Blocks& blocks, const LinearAttentionInputs& in, LinearAttentionForward& result) {
+  const at::Tensor states = blocks.partial_sums({blocks.H, blocks.R, blocks.D}), sums = blocks.partial_sums({blocks.H, blocks.R, 1});
+  blocks.for_each_task([&](int64_t b, int64_t s) {
+    at::Tensor state = at_task(states, b, s), sum = at_task(sums, b, s);
+    blocks.for_each_block(b, s, [&](int64_t first, int64_t count) {
+      const at::Tensor phi = key_features(blocks.map, blocks.load(in.k, b, first, count), blocks.w_k, at_sample(result.key_shift, b));
+      state.baddbmm_(phi.transpose(1, 2), blocks.load(in.v, b, first, count));
+      sum.add_(phi.sum(1).unsqueeze(-1));
+    });
+  });
+  result.state = Blocks::add_stretches(states);
+  result.key_sum = Blocks::add_stretches(sums);
+}
+
+// dq, dW_q, and the gradients of S and z.
+struct QueryGradients {
+  at::Tensor q, w, state, key_sum;
+};
+QueryGradients query_gradients(const Blocks& blocks, const at::Tensor& grad_out, const LinearAttentionInputs& in, const LinearAttentionForward& saved) {
+  QueryGradients grads;
+  grads.q = blocks.empty_rows(in.q.scalar_type());
+  const at::Tensor states = blocks.partial_sums({blocks.H, blocks.R, blocks.D}), sums = blocks.partial_sums({blocks.H, blocks.R, 1});
+  const at::Tensor projections = blocks.w_q.defined() ? blocks.partial_sums(blocks.w_q.sizes()) : at::Tensor();
+  blocks.for_each_task([&](int64_t b, int64_t s) {
+    const at::Tensor S = saved.state[b], z = saved.key_sum[b];
+    at::Tensor grad_S = at_task(states, b, s), grad_z = at_task(sums, b, s), grad_w = at_task(projections, b, s);
+    blocks.for_each_block(b, s, [&](int64_t first, int64_t count) {
+      const at::Tensor q = blocks.load(in.q, b, first, count);
+      const at::Tensor phi = query_features(blocks.map, q, blocks.w_q, at_sample(saved.key_shift, b));
+      const at::Tensor raw = at::bmm(phi, z), denominator = raw.clamp_min(blocks.floor(b));              // [H, T, 1]
+      const at::Tensor grad_numerator = blocks.load(grad_out, b, first, count).div_(denominator);        // dN = dO / den
+      const at::Tensor grad_denominator = (grad_numerator * at::bmm(phi, S)).sum(-1, true).div_(denominator).neg_()
+                                              .mul_(raw.ge(blocks.floor(b)));                            // 0 on the floor
+      const at::Tensor grad_phi = at::baddbmm(at::bmm(grad_denominator, z.transpose(1, 2)), grad_numerator, S.transpose(1, 2));
+      grad_S.baddbmm_(phi.transpose(1, 2), grad_numerator);
+      grad_z.baddbmm_(phi.transpose(1, 2), grad_denominator);
+      Blocks::view(grads.q, b, first, count).copy_(feature_gradient(blocks.map, q, blocks.w_q, phi, grad_phi, grad_w));
+    });
+  });
+  grads.state = Blocks::add_stretches(states);
+  grads.key_sum = Blocks::add_stretches(sums);
+  if (projections.defined()) grads.w = Blocks::add_all(projections).to(in.w_q.scalar_type());
+  return grads;
+}
+
+}  // namespace
+
+LinearAttentionForward linear_attention_forward_blocked(const LinearAttentionInputs& in, const FeatureMapConfig& map) {
+  const Blocks blocks(in, map);
+  LinearAttentionForward result;
+  if (std::holds_alternative<ExpMapConfig>(map)) result.key_shift = key_maxima(blocks, in.k);
+  sum_keys(blocks, in, result);
+  result.out = blocks.empty_rows(in.q.scalar_type());
+  blocks.for_each_task([&](int64_t b, int64_t s) {
+    blocks.for_each_block(b, s, [&](int64_t first, int64_t count) {
+      const at::Tensor phi = query_features(map, blocks.load(in.q, b, first, count), blocks.w_q, at_sample(result.key_shift, b));
+      const at::Tensor denominator = at::bmm(phi, result.key_sum[b]).clamp_min_(blocks.floor(b));  // [H, T, 1]
+      Blocks::view(result.out, b, first, count).copy_(at::bmm(phi, result.state[b]).div_(denominator));
+    });
+  });
+  return result;
+}
+
+LinearAttentionGradients linear_attention_backward_blocked(const at::Tensor& grad_out, const LinearAttentionInputs& in,
+                                                           const FeatureMapConfig& map, const LinearAttentionForward& saved) {
+  const Blocks blocks(in, map);
+  const QueryGradients query = query_gradients(blocks, grad_out, in, saved);
+  LinearAttentionGradients grads{query.q, blocks.empty_rows(in.k.scalar_type()), blocks.empty_rows(in.v.scalar_type()), query.w, {}};
+  const at::Tensor projections = blocks.w_k.defined() ? blocks.partial_sums(blocks.w_k.sizes()) : at::Tensor();
+  blocks.for_each_task([&](int64_t b, int64_t s) {
+    const at::Tensor grad_S = query.state[b], grad_z = query.key_sum[b].transpose(1, 2);  // [H, R, D], [H, 1, R]
+    at::Tensor grad_w = at_task(projections, b, s);
+    blocks.for_each_block(b, s, [&](int64_t first, int64_t count) {
+      const at::Tensor k = blocks.load(in.k, b, first, count);
+      const at::Tensor phi = key_features(map, k, blocks.w_k, at_sample(saved.key_shift, b));
+      const at::Tensor grad_phi = at::bmm(blocks.load(in.v, b, first, count), grad_S.transpose(1, 2)).add_(grad_z);
+      Blocks::view(grads.v, b, first, count).copy_(at::bmm(phi, grad_S));
+      Blocks::view(grads.k, b, first, count).copy_(feature_gradient(map, k, blocks.w_k, phi, grad_phi, grad_w));
+    });
+  });
+  if (projections.defined()) grads.w_k = Blocks::add_all(projections).to(in.w_k.scalar_type());
+  return grads;
+}
+
+at::Tensor linear_attention_denominators(const LinearAttentionInputs& in, const FeatureMapConfig& map, const LinearAttentionForward& saved) {
+  const Blocks blocks(in, map);
+  at::Tensor result = at::ones({blocks.B, blocks.N, blocks.H, 1}, blocks.options);
+  blocks.for_each_task([&](int64_t b, int64_t s) {
+    blocks.for_each_block(b, s, [&](int64_t first, int64_t count) {
+      const at::Tensor phi = query_features(map, blocks.load(in.q, b, first, count), blocks.w_q, at_sample(saved.key_shift, b));
+      Blocks::view(result, b, first, count).copy_(at::bmm(phi, saved.key_sum[b]));
+    });
+  });
+  return result.squeeze(-1);
+}
+
+}  // namespace linden
