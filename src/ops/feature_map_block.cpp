@@ -7,21 +7,19 @@
 namespace linden {
 namespace {
 
-// The pairs i <= j of d projected dimensions.
+// The pairs i <= j of d projected dimensions. They are picked by products with matrices of zeros and ones, which are exact
+// and several times faster than index_select along the last dimension.
 struct Pairs {
   explicit Pairs(const at::Tensor& u) {
     const int64_t d = u.size(-1);
     const at::Tensor indices = at::triu_indices(d, d, 0, u.options().dtype(at::kLong));  // [2, d (d + 1) / 2]
-    first = indices[0];
-    second = indices[1];
-    factor = at::where(first.eq(second), std::sqrt(0.5), 1.0).to(u.scalar_type());
+    const at::Tensor one_hot = at::one_hot(indices, d).to(u.scalar_type());
+    first = one_hot[0].t();
+    second = one_hot[1].t();
+    factor = at::where(indices[0].eq(indices[1]), std::sqrt(0.5), 1.0).to(u.scalar_type());
   }
-  // [pairs, d]: row p has its 1 at index[p].
-  at::Tensor one_hot(const at::Tensor& index, const at::Tensor& u) const {
-    return at::one_hot(index, u.size(-1)).to(u.scalar_type());
-  }
-  at::Tensor first, second;  // [pairs]
-  at::Tensor factor;         // [pairs]
+  at::Tensor first, second;  // [d, pairs]: column p has its 1 at i_p, at j_p
+  at::Tensor factor;         // [pairs]: c_ij
 };
 
 at::Tensor softmax_gradient(const at::Tensor& grad, const at::Tensor& output) {
@@ -74,7 +72,7 @@ at::Tensor gradient(const ExpMapConfig&, const at::Tensor&, const at::Tensor&, c
 at::Tensor features(const Taylor2MapConfig&, const at::Tensor& x, const at::Tensor& w) {
   const at::Tensor u = at::bmm(x, w);
   const Pairs pairs(u);
-  const at::Tensor products = u.index_select(2, pairs.first).mul_(u.index_select(2, pairs.second)).mul_(pairs.factor);
+  const at::Tensor products = at::matmul(u, pairs.first).mul_(at::matmul(u, pairs.second)).mul_(pairs.factor);
   return at::cat({at::ones({u.size(0), u.size(1), 1}, u.options()), u, products}, -1);
 }
 at::Tensor gradient(const Taylor2MapConfig&, const at::Tensor& x, const at::Tensor& w, const at::Tensor& phi,
@@ -83,10 +81,9 @@ at::Tensor gradient(const Taylor2MapConfig&, const at::Tensor& x, const at::Tens
   const at::Tensor u = phi.narrow(2, 1, d);
   const Pairs pairs(u);
   const at::Tensor grad_products = grad_phi.narrow(2, 1 + d, phi.size(2) - 1 - d) * pairs.factor;
-  const at::Tensor grad_u =
-      grad_phi.narrow(2, 1, d) +
-      at::matmul(grad_products * u.index_select(2, pairs.second), pairs.one_hot(pairs.first, u)) +
-      at::matmul(grad_products * u.index_select(2, pairs.first), pairs.one_hot(pairs.second, u));
+  const at::Tensor grad_first = at::matmul(grad_products * at::matmul(u, pairs.second), pairs.first.t());
+  const at::Tensor grad_second = at::matmul(grad_products * at::matmul(u, pairs.first), pairs.second.t());
+  const at::Tensor grad_u = grad_phi.narrow(2, 1, d) + grad_first + grad_second;
   return projected_gradient(x, w, grad_u, grad_w);
 }
 
