@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <array>
+
 #include "core/error.h"
 #include "ops/linear_attention_kernels.h"
 
@@ -56,7 +58,7 @@ class AdaptiveLayerNormFunction : public torch::autograd::Function<AdaptiveLayer
     const auto [normed, rstd] = standardise(x.to(type), context->saved_data["eps"].toDouble());
     const at::Tensor grad_y = grads[1].to(type);
     variable_list result(8);
-    const at::IntArrayRef samples_and_tokens = {0, 1};
+    constexpr std::array<int64_t, 2> samples_and_tokens = {0, 1};
     if (shift.defined()) result[4] = grad_y.sum(1).to(shift.scalar_type());
     if (scale.defined()) result[3] = (grad_y * affine(normed, weight, bias)).sum(1).to(scale.scalar_type());
     const at::Tensor grad_affine = scale.defined() ? grad_y * (1 + per_sample(scale, type)) : grad_y;

@@ -10,8 +10,26 @@
 
 #include "ops/feature_map_block.h"
 
+// Of MKL, inside LibTorch; absent in a LibTorch with another BLAS. Sets the calling thread's count, returns the old one.
+extern "C" int MKL_Set_Num_Threads_Local(int count) __attribute__((weak));
+
 namespace linden {
 namespace {
+
+// Keeps the matrix products of a task on its own thread. LibTorch lets MKL cut a product for all threads even inside a
+// parallel region: slower there, and the cuts would show in the last bits.
+class OneThreadProducts {
+ public:
+  OneThreadProducts() {
+    if (MKL_Set_Num_Threads_Local) before_ = MKL_Set_Num_Threads_Local(1);
+  }
+  ~OneThreadProducts() {
+    if (MKL_Set_Num_Threads_Local) MKL_Set_Num_Threads_Local(before_);
+  }
+
+ private:
+  int before_ = 0;
+};
 
 // Elements of one input in a block: all buffers of a block then fit a core's second-level cache at usual sizes.
 constexpr int64_t kBlockElements = 1 << 17;
@@ -45,10 +63,10 @@ class Blocks {
   void for_each_task(const Task& task) const {
     const auto run = [&](int64_t begin, int64_t end) {
       const at::AutoDispatchBelowADInplaceOrView below_autograd;  // this thread's own, not inherited
-      for (int64_t i = begin; i < std::min(end, B * num_stretches); ++i) task(i / num_stretches, i % num_stretches);
+      const OneThreadProducts one_thread;
+      for (int64_t i = begin; i < end; ++i) task(i / num_stretches, i % num_stretches);
     };
-    // At least two iterations, so that matrix products see a parallel region (and stay on one thread) for one task too.
-    if (options.device().is_cpu()) at::parallel_for(0, std::max<int64_t>(2, B * num_stretches), 1, run);
+    if (options.device().is_cpu()) at::parallel_for(0, B * num_stretches, 1, run);
     else run(0, B * num_stretches);
   }
   // body(first, count) for every block of valid tokens in stretch s of sample b.

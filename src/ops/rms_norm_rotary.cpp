@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
 #include <vector>
 
 #include "core/error.h"
@@ -27,8 +28,9 @@ at::Tensor inverse_rms(const at::Tensor& x, double eps) { return (x * x).mean(-1
 class RmsNormRotaryFunction : public torch::autograd::Function<RmsNormRotaryFunction> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, int64_t num_heads,
-                            const at::Tensor& cos, const at::Tensor& sin, double eps) {
+                            const std::optional<RotaryTable>& table, double eps) {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    const at::Tensor cos = table ? table->cos : at::Tensor(), sin = table ? table->sin : at::Tensor();
     context->save_for_backward({x, weight, cos, sin});
     context->saved_data["num_heads"] = num_heads;
     context->saved_data["eps"] = eps;
@@ -48,7 +50,7 @@ class RmsNormRotaryFunction : public torch::autograd::Function<RmsNormRotaryFunc
     const at::Tensor grad_weight = (grad * normed).sum(at::IntArrayRef{0, 1}).to(weight.scalar_type());
     const at::Tensor weighted = grad * weight.to(type);
     const at::Tensor grad_x = rstd * (weighted - normed * (weighted * normed).mean(-1, true));
-    return {grad_x.to(x.scalar_type()), grad_weight, {}, {}, {}, {}};
+    return {grad_x.to(x.scalar_type()), grad_weight, {}, {}, {}};
   }
 };
 
@@ -89,7 +91,7 @@ at::Tensor rms_norm_rotary(const at::Tensor& x, const at::Tensor& weight, int64_
           table.cos.sizes(), table.sin.sizes(), wanted[0], wanted[1]);
     check(table.cos.device() == x.device(), "rms_norm_rotary: the table is on {}, wanted x's device {}", table.cos.device().str(), x.device().str());
   }
-  return RmsNormRotaryFunction::apply(x, weight, num_heads, table.cos, table.sin, eps);
+  return RmsNormRotaryFunction::apply(x, weight, num_heads, table.cos.defined() ? std::optional(table) : std::nullopt, eps);
 }
 
 }  // namespace linden
