@@ -16,7 +16,7 @@ struct Pairs {
     const at::Tensor one_hot = at::one_hot(indices, d).to(u.scalar_type());
     first = one_hot[0].t();
     second = one_hot[1].t();
-    factor = at::where(indices[0].eq(indices[1]), std::sqrt(0.5), 1.0).to(u.scalar_type());
+    factor = at::ones({indices.size(1)}, u.options()).masked_fill_(indices[0].eq(indices[1]), std::sqrt(0.5));
   }
   at::Tensor first, second;  // [d, pairs]: column p has its 1 at i_p, at j_p
   at::Tensor factor;         // [pairs]: c_ij

@@ -4,6 +4,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <malloc.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -133,7 +134,7 @@ TEST_CASE("linear attention: strided views give the bits of contiguous inputs", 
 }
 
 TEST_CASE("linear attention: bit-equal from run to run and for 1, 2 and 3 threads, forward and backward", "[unit]") {
-  for (const AttentionShape& shape : {AttentionShape{1, 1500, 1, 64}, AttentionShape{1, 129, 3, 128}, AttentionShape{3, 200, 2, 32}}) {
+  for (const AttentionShape& shape : {AttentionShape{1, 700, 1, 64}, AttentionShape{1, 129, 3, 128}, AttentionShape{3, 200, 2, 32}}) {
     for (const std::string& name : {std::string("hedgehog"), std::string("exp"), std::string("taylor2")}) {
       const FeatureMapConfig map = feature_map_of(name);
       const LinearAttentionInputs in = attention_inputs(map, shape, at::kFloat);
@@ -193,6 +194,7 @@ TEST_CASE("linear attention: 32,760 tokens stay within 1.5 times the memory of t
   LinearAttentionInputs in = attention_inputs(map, {1, 32760, 2, 64}, at::kFloat);
   for (at::Tensor* x : {&in.q, &in.k, &in.v, &in.w_q, &in.w_k}) x->requires_grad_();
   const at::Tensor cotangent = at::ones_like(in.q.detach());
+  malloc_trim(0);  // so that memory freed before does not hide what the operator takes
   const double inputs_mib = 3.0 * in.q.numel() * 4 / (1 << 20), before = status("VmRSS");
   if (!(std::ofstream("/proc/self/clear_refs") << 5 << std::flush)) SKIP("peak memory cannot be reset: /proc/self/clear_refs is not writable");
   const at::Tensor out = linear_attention(in, {map});

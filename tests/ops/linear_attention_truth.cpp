@@ -32,7 +32,14 @@ Errors errors_of(const LinearAttentionInputs& in, const FeatureMapConfig& map) {
 
 void check_cell(const std::string& name, at::ScalarType dtype, const AttentionShape& shape) {
   const FeatureMapConfig map = feature_map_of(name);
-  const Errors errors = errors_of(attention_inputs(map, shape, dtype), map);
+  // A few rows are too few to compare two roundings: there, the mean over several draws.
+  const int draws = shape.N * shape.B * shape.H < 63 ? 12 : 1;
+  Errors errors;
+  for (int draw = 1; draw <= draws; ++draw) {
+    const Errors of_draw = errors_of(attention_inputs(map, shape, dtype, draw), map);
+    errors.ours += of_draw.ours / draws;
+    errors.torch += of_draw.torch / draws;
+  }
   INFO(name << " " << c10::toString(dtype) << " D " << shape.D << " N " << shape.N << " B " << shape.B << " H " << shape.H);
   CHECK(errors.ours <= allowed_error(dtype));
   CHECK(errors.ours <= std::max(2 * errors.torch, spacing(dtype)));
@@ -69,7 +76,7 @@ TEST_CASE("linear attention: gradients in fp32, bf16 and fp16 against fp64", "[t
         std::vector<at::Tensor> leaves = leaves_of(exact ? to_dtype(in, at::kDouble) : in);
         for (at::Tensor& leaf : leaves) leaf = leaf.clone().requires_grad_();
         const LinearAttentionInputs over = with_leaves(in, leaves);
-        const at::Tensor out = exact ? reference::linear_attention_quadratic(over, map) : linear_attention(over, {map});
+        const at::Tensor out = exact ? reference::linear_attention_state(over, map) : linear_attention(over, {map});
         return torch::autograd::grad({out}, leaves, {normal(out.sizes(), 5, dtype).to(out.scalar_type())});
       };
       const std::vector<at::Tensor> got = gradients(false), wanted = gradients(true);
