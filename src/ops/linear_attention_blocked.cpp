@@ -76,14 +76,13 @@ class Blocks {
     for (int64_t first = s * stretch_; first < end; first += block_) body(first, std::min(block_, end - first));
   }
 
-  // Tokens first .. first + count of sample b, [H, count, D]: a view, and a copy in the accumulator dtype.
-  static at::Tensor view(const at::Tensor& x, int64_t b, int64_t first, int64_t count) {
-    return x.select(0, b).narrow(0, first, count).transpose(0, 1);
-  }
+  // Tokens first .. first + count of sample b as they lie, [count, H, D], and with heads first, [H, count, D].
+  static at::Tensor rows(const at::Tensor& x, int64_t b, int64_t first, int64_t count) { return x.select(0, b).narrow(0, first, count); }
+  static at::Tensor view(const at::Tensor& x, int64_t b, int64_t first, int64_t count) { return rows(x, b, first, count).transpose(0, 1); }
+  // The same in the accumulator dtype and always in one layout, so that results do not depend on the strides of x. Not to
+  // be written to: it is x itself where dtype and layout are right.
   at::Tensor load(const at::Tensor& x, int64_t b, int64_t first, int64_t count) const {
-    at::Tensor copy = at::empty({H, count, D}, options);
-    copy.copy_(view(x, b, first, count));
-    return copy;
+    return rows(x, b, first, count).to(options.dtype()).contiguous().transpose(0, 1);
   }
   // A result [B, N, H, D] whose rows of padding are 0 and whose others are still to be written.
   at::Tensor empty_rows(at::ScalarType dtype) const {
@@ -125,15 +124,14 @@ at::Tensor at_task(const at::Tensor& parts, int64_t b, int64_t s) { return parts
 
 // max over the valid tokens: [B, H, 1, D]; 0 for a sample without any.
 at::Tensor key_maxima(const Blocks& blocks, const at::Tensor& k) {
-  constexpr double kLowest = -std::numeric_limits<double>::infinity();
-  const at::Tensor parts = blocks.partial_sums({blocks.H, 1, blocks.D}).fill_(kLowest);
+  const at::Tensor parts = blocks.partial_sums({blocks.H, blocks.D}).fill_(-std::numeric_limits<double>::infinity());
   blocks.for_each_task([&](int64_t b, int64_t s) {
     at::Tensor maxima = at_task(parts, b, s);
-    blocks.for_each_block(b, s, [&](int64_t first, int64_t count) {
-      at::maximum_out(maxima, maxima, blocks.load(k, b, first, count).amax(1, true));
+    blocks.for_each_block(b, s, [&](int64_t first, int64_t count) {  // exact in k's own dtype: no copy of the block
+      at::maximum_out(maxima, maxima, k.select(0, b).narrow(0, first, count).amax(0).to(maxima.scalar_type()));
     });
   });
-  at::Tensor maxima = parts.amax(1);
+  at::Tensor maxima = parts.amax(1).unsqueeze(2);
   for (int64_t b = 0; b < blocks.B; ++b)
     if (!blocks.has_valid(b)) maxima.select(0, b).zero_();
   return maxima;
@@ -170,7 +168,7 @@ QueryGradients query_gradients(const Blocks& blocks, const at::Tensor& grad_out,
       const at::Tensor q = blocks.load(in.q, b, first, count);
       const at::Tensor phi = query_features(blocks.map, q, blocks.w_q, at_sample(saved.key_shift, b));
       const at::Tensor raw = at::bmm(phi, z), denominator = raw.clamp_min(blocks.floor(b));              // [H, T, 1]
-      const at::Tensor grad_numerator = blocks.load(grad_out, b, first, count).div_(denominator);        // dN = dO / den
+      const at::Tensor grad_numerator = blocks.load(grad_out, b, first, count) / denominator;            // dN = dO / den
       const at::Tensor grad_denominator = (grad_numerator * at::bmm(phi, S)).sum(-1, true).div_(denominator).neg_()
                                               .mul_(raw.ge(blocks.floor(b)));                            // 0 on the floor
       const at::Tensor grad_phi = at::baddbmm(at::bmm(grad_denominator, z.transpose(1, 2)), grad_numerator, S.transpose(1, 2));
@@ -197,7 +195,8 @@ LinearAttentionForward linear_attention_forward_blocked(const LinearAttentionInp
     blocks.for_each_block(b, s, [&](int64_t first, int64_t count) {
       const at::Tensor phi = query_features(map, blocks.load(in.q, b, first, count), blocks.w_q, at_sample(result.key_shift, b));
       const at::Tensor denominator = at::bmm(phi, result.key_sum[b]).clamp_min_(blocks.floor(b));  // [H, T, 1]
-      Blocks::view(result.out, b, first, count).copy_(at::bmm(phi, result.state[b]).div_(denominator));
+      at::Tensor out = Blocks::view(result.out, b, first, count);
+      at::div_out(out, at::bmm(phi, result.state[b]), denominator);
     });
   });
   return result;

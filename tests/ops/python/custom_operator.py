@@ -1,10 +1,11 @@
-"""torch.ops.linden.linear_attention against the plain torch expression: values, gradients, meta, errors.
+"""torch.ops.linden.linear_attention against the plain torch expression: values, gradients, meta and fake tensors, errors.
 
 tests/ops/python/custom_operator.py LIBRARY     (run by tests/ops/custom_operator.cpp)
 """
 import sys
 
 import torch
+from torch._subclasses import FakeTensorMode
 
 
 def features(name, x, w):
@@ -34,6 +35,14 @@ def close(got, wanted, what, tolerance=5e-6):
     assert error <= tolerance, f"{what}: relative error {error:.2e}, allowed {tolerance:.0e}"
 
 
+def check_fake(operator, name, leaves):
+    """Forward and backward without values, as torch.compile traces them."""
+    with FakeTensorMode():
+        fake = [torch.empty(x.shape, requires_grad=True) for x in leaves]
+        operator(*fake[:3], name, *fake[3:]).sum().backward()
+    assert [x.grad.shape for x in fake] == [x.shape for x in leaves], name
+
+
 def main():
     torch.ops.load_library(sys.argv[1])
     operator = torch.ops.linden.linear_attention
@@ -58,6 +67,7 @@ def main():
             close(a, b, f"{name}, gradient of {leaf}", 2e-5)
         meta = operator(q.to("meta"), k.to("meta"), v.to("meta"), name, *[x.to("meta") for x in w])
         assert meta.shape == q.shape and meta.is_meta
+        check_fake(operator, name, leaves)
     x = torch.randn(1, 5, 2, 40)
     try:
         operator(x, x, x, "relu")
