@@ -40,10 +40,10 @@ struct ReluMapConfig {
   static constexpr const char* kType = "relu";
   double eps = 1e-6;
 };
-// phi(x) = exp(x); R = D. Computed as phi(q) = exp(q + c - max_D(q + c)), phi(k) = exp(k - c) with c [B, H, D] the
-// maximum of k over the valid tokens, per head and dimension: c cancels in each product, the maximum of q + c (one
-// number a row) in the ratio, so the result is exactly that of exp. A maximum of k per token would not cancel.
-// Denominator: at least 1, since the largest feature of q is 1 and some key has 1 in that dimension.
+// phi(x) = exp(x); R = D. Computed as phi(q) = softmax_D(q + c), phi(k) = exp(k - c) with c [B, H, D] the maximum of k over
+// the valid tokens, per head and dimension: c cancels in each product, the softmax's sum (one number a row) in the ratio,
+// so the result is exactly that of exp. A maximum of k per token would not cancel.
+// Denominator: at least 1 / D, since the largest feature of q is that and some key has 1 in that dimension.
 struct ExpMapConfig {
   static constexpr const char* kType = "exp";
   double eps = 1e-12;

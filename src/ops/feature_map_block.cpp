@@ -94,9 +94,7 @@ at::Tensor features_of(const FeatureMapConfig& map, const at::Tensor& x, const a
 }  // namespace
 
 at::Tensor query_features(const FeatureMapConfig& map, const at::Tensor& x, const at::Tensor& w, const at::Tensor& key_shift) {
-  if (!std::holds_alternative<ExpMapConfig>(map)) return features_of(map, x, w);
-  const at::Tensor y = x + key_shift;
-  return features_of(map, y - y.amax(-1, true), w);
+  return std::holds_alternative<ExpMapConfig>(map) ? at::softmax(x + key_shift, -1) : features_of(map, x, w);
 }
 
 at::Tensor key_features(const FeatureMapConfig& map, const at::Tensor& x, const at::Tensor& w, const at::Tensor& key_shift) {

@@ -17,7 +17,7 @@ at::Tensor key_features(const FeatureMapConfig& map, const at::Tensor& x, const 
 //   softmax:      dx = phi (dphi - <phi, dphi>)
 //   elu_plus_one: dx = dphi min(phi, 1), since phi' = 1 where phi = x + 1 > 1 and phi where phi = exp(x) <= 1
 //   relu:         dx = dphi [phi > 0]
-//   exp:          dx = dphi phi; the maxima are constants, since the result does not depend on them
+//   exp:          dx = dphi phi; c and the sum of a row count as constants, since the result does not depend on them
 //   taylor2:      du_i = dphi_i + sum over pairs (i, j) of c_ij dphi_ij u_j, twice that for j = i; dx = du W^T
 at::Tensor feature_gradient(const FeatureMapConfig& map, const at::Tensor& x, const at::Tensor& w, const at::Tensor& phi,
                             const at::Tensor& grad_phi, at::Tensor& grad_w);
