@@ -42,7 +42,10 @@ at::Tensor gradient(const HedgehogMapConfig&, const at::Tensor& x, const at::Ten
   return projected_gradient(x, w, grad_y, grad_w);
 }
 
-at::Tensor features(const SoftmaxMapConfig&, const at::Tensor& x, const at::Tensor&) { return at::softmax(x, -1); }
+// x [H, T, D] of inputs lies in memory as [T, H, D], and softmax would first copy a transposed tensor.
+at::Tensor softmax_as_it_lies(const at::Tensor& x) { return at::softmax(x.transpose(0, 1), -1).transpose(0, 1); }
+
+at::Tensor features(const SoftmaxMapConfig&, const at::Tensor& x, const at::Tensor&) { return softmax_as_it_lies(x); }
 at::Tensor gradient(const SoftmaxMapConfig&, const at::Tensor&, const at::Tensor&, const at::Tensor& phi,
                     const at::Tensor& grad_phi, at::Tensor&) {
   return softmax_gradient(grad_phi, phi);
@@ -94,7 +97,7 @@ at::Tensor features_of(const FeatureMapConfig& map, const at::Tensor& x, const a
 }  // namespace
 
 at::Tensor query_features(const FeatureMapConfig& map, const at::Tensor& x, const at::Tensor& w, const at::Tensor& key_shift) {
-  return std::holds_alternative<ExpMapConfig>(map) ? at::softmax(x + key_shift, -1) : features_of(map, x, w);
+  return std::holds_alternative<ExpMapConfig>(map) ? softmax_as_it_lies(x + key_shift) : features_of(map, x, w);
 }
 
 at::Tensor key_features(const FeatureMapConfig& map, const at::Tensor& x, const at::Tensor& w, const at::Tensor& key_shift) {
