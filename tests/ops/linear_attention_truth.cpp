@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <catch2/catch_test_macros.hpp>
+#include <cmath>
 #include <string>
 
 #include "ops/reference/linear_attention.h"
@@ -40,9 +41,10 @@ void check_cell(const std::string& name, at::ScalarType dtype, const AttentionSh
     errors.ours += of_draw.ours / draws;
     errors.torch += of_draw.torch / draws;
   }
-  INFO(name << " " << c10::toString(dtype) << " D " << shape.D << " N " << shape.N << " B " << shape.B << " H " << shape.H);
+  INFO(name << " " << c10::toString(dtype) << " D " << shape.D << " N " << shape.N << " B " << shape.B << " H " << shape.H << ", LibTorch's error " << errors.torch);
   CHECK(errors.ours <= allowed_error(dtype));
-  CHECK(errors.ours <= std::max(2 * errors.torch, spacing(dtype)));
+  // LibTorch's own exp leaves fp16's range over 1000 tokens.
+  CHECK((errors.ours <= std::max(2 * errors.torch, spacing(dtype)) || std::isnan(errors.torch)));
 }
 
 // Every cell of the matrix, of which `every`-th ones are checked.
