@@ -183,7 +183,7 @@ TEST_CASE("linear attention: W may stay in fp32 beside bf16 activations, and its
   CHECK(run.grads[3].scalar_type() == at::kFloat);
 }
 
-TEST_CASE("linear attention: 32,760 tokens stay within 1.5 times the memory of the inputs, forward and backward", "[unit]") {
+TEST_CASE("linear attention: 32,760 tokens take less than the memory of the inputs forward, and half of it beside the results with backward", "[unit]") {
   const auto status = [](const std::string& key) {  // MiB
     std::ifstream file("/proc/self/status");
     for (std::string word; file >> word;)
@@ -204,7 +204,7 @@ TEST_CASE("linear attention: 32,760 tokens stay within 1.5 times the memory of t
   INFO("inputs " << inputs_mib << " MiB, peak forward +" << forward << ", forward and backward +" << both);
   CHECK(forward > 0);
   CHECK(forward < 1.0 * inputs_mib);
-  CHECK(both < 1.5 * inputs_mib + inputs_mib / 3);  // the gradients are as large as the inputs, the output a third of them
+  CHECK(both < (1 + 1.0 / 3 + 0.5) * inputs_mib);  // the gradients are as large as the inputs, the output a third of them
 }
 
 TEST_CASE("linear attention: bad input is told argument, what was got and what is wanted", "[unit]") {
