@@ -13,6 +13,10 @@ namespace linden {
 namespace {
 
 constexpr size_t kScalars = 10;
+constexpr double kMaxCount = 9007199254740992.0;  // 2^53: up to here a double holds every integer
+
+// Columns of a saved point that count something; see flat().
+bool is_count(size_t column) { return column <= 2 || column == 8 || column >= kScalars; }
 
 // Expected reward of a reported sample: under the read-out's weights, or the mean of the groups' best.
 void fill_sample_statistics(CurvePoint& point, const Tree& tree, const SearchPlan& plan, uint64_t seed, int64_t num_samples) {
@@ -105,9 +109,13 @@ std::vector<double> AnytimeCurve::flat() const {
   return out;
 }
 
-void AnytimeCurve::restore(const std::vector<double>& flat) {
+void AnytimeCurve::restore(const std::vector<double>& flat, const std::string& origin) {
   const size_t width = kScalars + branch_levels_.size() - 1;
-  check_input(flat.size() % width == 0, "the saved curve has {} numbers, not a multiple of {}", flat.size(), width);
+  check_input(flat.size() % width == 0, "{}: the saved curve has {} numbers, not a multiple of {}: the file is damaged", origin, flat.size(), width);
+  for (size_t i = 0; i < flat.size(); ++i) {
+    const bool possible = std::isfinite(flat[i]) && (!is_count(i % width) || (flat[i] >= 0 && flat[i] <= kMaxCount));
+    check_input(possible, "{}: the saved curve has {} in column {} of point {}: the file is damaged", origin, flat[i], i % width, i / width);
+  }
   points_.clear();
   for (size_t first = 0; first < flat.size(); first += width) {
     const double* v = flat.data() + first;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "align/search.h"
@@ -33,9 +34,10 @@ class AnytimeCurve {
   const std::vector<CurvePoint>& points() const { return points_; }
   void write_csv(const std::filesystem::path& file) const;
   void write_svg(const std::filesystem::path& file) const;
-  // Numbers as a table [P, 10 + D] fp64, for the tree's file; and back.
+  // Numbers as a table [P, 10 + D] fp64, for the tree's file; and back. InputError, which starts with `origin`: numbers
+  // that no search can have.
   std::vector<double> flat() const;
-  void restore(const std::vector<double>& flat);
+  void restore(const std::vector<double>& flat, const std::string& origin);
 
  private:
   std::vector<int64_t> branch_levels_;

@@ -14,6 +14,7 @@ class LatentStore {
   // shape: of one state. `device_bytes`: how much may lie on `device`; chunks beyond it go to the CPU.
   LatentStore(std::vector<int64_t> shape, at::ScalarType dtype, at::Device device, int64_t device_bytes);
   int64_t size() const { return size_; }
+  const std::vector<int64_t>& shape() const { return shape_; }  // of one row
   // Appends rows [n, ...]; returns the number of the first.
   int64_t append(const at::Tensor& rows);
   // [n, ...] on the device.

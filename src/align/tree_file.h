@@ -12,6 +12,7 @@
 
 #include "align/curve.h"
 #include "align/search.h"
+#include "io/hdf5.h"
 
 namespace linden {
 
@@ -19,5 +20,7 @@ namespace linden {
 void save_tree(const std::filesystem::path& file, const SearchState& state, const SearchPlan& plan, const AnytimeCurve& curve, bool latents);
 // Fills a fresh `state` and `curve`. InputError: another method's branch levels, no latents, a damaged file.
 void load_tree(const std::filesystem::path& file, SearchState& state, const SearchPlan& plan, AnytimeCurve& curve);
+// From a reader that is open; `file` names it in messages.
+void load_tree(const Hdf5Reader& in, const std::filesystem::path& file, SearchState& state, const SearchPlan& plan, AnytimeCurve& curve);
 
 }  // namespace linden

@@ -25,10 +25,22 @@ struct Document {
   std::vector<std::string> notes;
 };
 
+constexpr int kMaxDepth = 64;      // nobody nests deeper, and printing and merging are recursive
+constexpr size_t kMaxShown = 80;   // bytes of a name from outside in a message
+
+// A name from outside, fit for a message: long ones are cut, between characters.
+std::string shortened(const std::string& name) {
+  if (name.size() <= kMaxShown) return name;
+  size_t size = kMaxShown;
+  while (size > 0 && (static_cast<unsigned char>(name[size]) & 0xc0) == 0x80) --size;
+  return name.substr(0, size) + "...";
+}
+
 Json parse_json(const std::string& text, const std::string& origin) {
   std::vector<std::set<std::string>> keys;  // duplicates are an error, not a silent last-wins
   std::string duplicate;
-  const auto callback = [&](int, Json::parse_event_t event, Json& parsed) {
+  const auto callback = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth > kMaxDepth) throw ConfigError(fmt::format("{}: objects and lists are nested more than {} deep", origin, kMaxDepth));
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
@@ -37,7 +49,7 @@ Json parse_json(const std::string& text, const std::string& origin) {
   };
   try {
     Json json = Json::parse(text, callback, /*allow_exceptions=*/true, /*ignore_comments=*/true);
-    if (!duplicate.empty()) throw ConfigError(fmt::format("{}: the key \"{}\" stands twice in one object", origin, duplicate));
+    if (!duplicate.empty()) throw ConfigError(fmt::format("{}: the key \"{}\" stands twice in one object", origin, shortened(duplicate)));
     return json;
   } catch (const Json::exception& error) {
     const std::string what = error.what();
@@ -82,13 +94,19 @@ void assign(Document& document, const std::string& assignment) {
   if (equals == std::string::npos || equals == 0)
     throw ConfigError(fmt::format("--set {}: wanted KEY=VALUE, for example --set method.widening.constant=1.5", assignment));
   const std::string key = assignment.substr(0, equals), text = assignment.substr(equals + 1);
-  Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false, /*ignore_comments=*/true);
+  const auto too_deep = [&] { return ConfigError(fmt::format("--set {}: nested more than {} deep", shortened(assignment), kMaxDepth)); };
+  const auto callback = [&](int depth, Json::parse_event_t, Json&) {
+    if (depth > kMaxDepth) throw too_deep();
+    return true;
+  };
+  Json value = Json::parse(text, callback, /*allow_exceptions=*/false, /*ignore_comments=*/true);
   if (value.is_discarded()) value = text;  // a bare word
   size_t start = 0;
   std::vector<std::string> parts;
   for (size_t dot = key.find('.'); dot != std::string::npos; start = dot + 1, dot = key.find('.', start))
     parts.push_back(key.substr(start, dot - start));
   parts.push_back(key.substr(start));
+  if (parts.size() > static_cast<size_t>(kMaxDepth)) throw too_deep();
   Json wrapped = value;
   for (auto part = parts.rbegin(); part != parts.rend(); ++part) wrapped = Json{{*part, wrapped}};
   merge(document, document.json, wrapped, "", "--set " + assignment);
@@ -177,7 +195,7 @@ class Reader final : public FieldVisitor {
     const Level& level = levels_.back();
     for (const auto& [key, unused] : level.json->items()) {
       if (std::find(level.known.begin(), level.known.end(), key) != level.known.end()) continue;
-      fail(join_path(level.path, key), fmt::format("is not a key of this config{}", suggestion(key, level.known)));
+      fail(join_path(level.path, shortened(key)), fmt::format("is not a key of this config{}", suggestion(key, level.known)));
     }
   }
 
@@ -224,7 +242,7 @@ class Reader final : public FieldVisitor {
     }
   }
   void require(bool holds, const Field& field, const Json& got, const std::string& wanted) const {
-    if (!holds) fail(path_of(field), fmt::format("is {}, wanted {}", got.dump().substr(0, 80), wanted));
+    if (!holds) fail(path_of(field), fmt::format("is {}, wanted {}", shortened(got.dump()), wanted));
   }
   void check_range(const Field& field, double number, const Json& got) const {
     const bool low = field.exclusive_minimum ? number > field.minimum : number >= field.minimum;
@@ -242,7 +260,7 @@ class Reader final : public FieldVisitor {
   }
   [[noreturn]] void fail_choice(const std::string& path, const std::string& got, const std::vector<std::string>& allowed) const {
     const std::string nearest = nearest_name(got, allowed);
-    fail(path, fmt::format("is \"{}\", allowed: {}{}", got, fmt::join(allowed, ", "),
+    fail(path, fmt::format("is \"{}\", allowed: {}{}", shortened(got), fmt::join(allowed, ", "),
                            nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest)));
   }
   template <class T, class Is, class As>
@@ -308,6 +326,8 @@ std::string nearest_name(const std::string& name, const std::vector<std::string>
   std::string best;
   size_t best_distance = name.size() / 2 + 1;
   for (const std::string& candidate : candidates) {
+    const size_t difference = name.size() > candidate.size() ? name.size() - candidate.size() : candidate.size() - name.size();
+    if (difference >= best_distance) continue;  // no spelling is nearer than that; a name from outside may be very long
     const size_t distance = edit_distance(lower(name), lower(candidate));
     if (distance < best_distance) {
       best_distance = distance;

@@ -33,7 +33,7 @@ int64_t step_of_event(const std::string& event) {
         break;
       case 1: at += 8; break;
       case 2:
-        if (!read_varint(event, at, number)) return 0;
+        if (!read_varint(event, at, number) || number > event.size() - at) return 0;  // a sum that wraps would lead back
         at += number;
         break;
       case 5: at += 4; break;

@@ -29,9 +29,14 @@ class Hdf5Writer {
   std::unique_ptr<State> state_;
 };
 
+// Where HDF5 works while a file is read. It crashes on some damaged files: in a process of its own that, too, is an
+// InputError. kNone, in this process, is for files that cannot be damaged, and for tests.
+enum class Hdf5Isolation { kProcess, kNone };
+
+// For one thread at a time.
 class Hdf5Reader {
  public:
-  explicit Hdf5Reader(const std::filesystem::path& path);
+  explicit Hdf5Reader(const std::filesystem::path& path, Hdf5Isolation isolation = Hdf5Isolation::kProcess);
   ~Hdf5Reader();
   std::vector<std::string> names() const;                              // of all datasets, with their groups, sorted
   bool contains(const std::string& name) const;

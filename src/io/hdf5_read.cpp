@@ -1,161 +1,21 @@
-// Reading trusts no size in the file: what a dataset claims is held against what the file can hold before a
-// byte is allocated, and only plain data inside the file is read (no external files, no virtual datasets,
-// no filters that would load a plugin).
+// The public reader: HDF5 works in another process (hdf5_process.h) or in this one (hdf5_file.h).
 #include <ATen/ATen.h>
-#include <fmt/ranges.h>
 
-#include <algorithm>
+#include <cstring>
 #include <optional>
 #include <set>
 
 #include "core/error.h"
 #include "io/hdf5.h"
-#include "io/hdf5_handle.h"
+#include "io/hdf5_file.h"
+#include "io/hdf5_process.h"
 
 namespace linden {
 namespace {
 
-constexpr uint64_t kMaxDeflateRatio = 1100;  // zlib's is 1032
-constexpr size_t kMaxLinks = 10'000, kMaxName = 4096;
-constexpr int kMaxDepth = 32;
 constexpr size_t kNamesShown = 20;
 
-// For calls into HDF5: its own account of a failure joins the message.
-void require(bool succeeded, const std::string& what) {
-  if (!succeeded) throw InputError(what + ": " + hdf5_error_text());
-}
-
-// Gathers the names of the datasets that hard links lead to; soft and external links are not followed. One
-// link after the other by its index, because H5Lvisit of HDF5 1.10 crashes on damaged tables of links.
-class DatasetWalk {
- public:
-  DatasetWalk(std::set<std::string>& names, std::string damaged) : names_(names), damaged_(std::move(damaged)) {}
-
-  void visit(hid_t group, const std::string& prefix, int depth = 0) {
-    H5G_info_t info{};
-    require(H5Gget_info(group, &info) >= 0, damaged_);
-    check_input(depth < kMaxDepth, "{}: groups are nested more than {} deep", damaged_, kMaxDepth);
-    for (hsize_t i = 0; i < info.nlinks; ++i) {
-      check_input(++num_links_ <= kMaxLinks, "{}: it has more than {} links", damaged_, kMaxLinks);
-      const std::string name = link_name(group, i);
-      H5L_info_t link{};
-      require(H5Lget_info(group, name.c_str(), &link, H5P_DEFAULT) >= 0, damaged_);
-      if (link.type != H5L_TYPE_HARD) continue;
-      const Hdf5Handle object(H5Oopen(group, name.c_str(), H5P_DEFAULT), H5Oclose);
-      require(object.valid(), damaged_);
-      if (H5Iget_type(object) == H5I_DATASET) names_.insert(prefix + name);
-      if (H5Iget_type(object) == H5I_GROUP) visit(object, prefix + name + "/", depth + 1);
-    }
-  }
-
- private:
-  std::string link_name(hid_t group, hsize_t index) const {
-    const auto get = [&](char* target, size_t size) {
-      return H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_NATIVE, index, target, size, H5P_DEFAULT);
-    };
-    const auto length = get(nullptr, 0);
-    require(length >= 0, damaged_);
-    check_input(length > 0 && static_cast<size_t>(length) <= kMaxName, "{}: a link has a name of {} bytes", damaged_,
-                length);
-    std::string name(static_cast<size_t>(length) + 1, '\0');
-    require(get(name.data(), name.size()) == length, damaged_);
-    name.pop_back();
-    return name;
-  }
-
-  std::set<std::string>& names_;
-  std::string damaged_;
-  size_t num_links_ = 0;
-};
-
-struct ReadType {
-  at::ScalarType dtype;
-  hid_t memory;
-};
-
-std::optional<ReadType> integer_type(size_t bytes, bool is_signed) {
-  switch (bytes) {
-    case 1:
-      return is_signed ? ReadType{at::kChar, H5T_NATIVE_INT8} : ReadType{at::kByte, H5T_NATIVE_UINT8};
-    case 2:
-      return is_signed ? ReadType{at::kShort, H5T_NATIVE_INT16} : ReadType{at::kInt, H5T_NATIVE_INT32};
-    case 4:
-      return is_signed ? ReadType{at::kInt, H5T_NATIVE_INT32} : ReadType{at::kLong, H5T_NATIVE_INT64};
-    case 8:
-      return is_signed ? std::optional(ReadType{at::kLong, H5T_NATIVE_INT64}) : std::nullopt;
-    default:
-      return std::nullopt;
-  }
-}
-
-std::optional<ReadType> read_type(hid_t type) {
-  const size_t bytes = H5Tget_size(type);
-  if (H5Tget_class(type) == H5T_INTEGER) return integer_type(bytes, H5Tget_sign(type) == H5T_SGN_2);
-  if (H5Tget_class(type) != H5T_FLOAT) return std::nullopt;
-  if (bytes == 2 || bytes == 4) return ReadType{at::kFloat, H5T_NATIVE_FLOAT};
-  if (bytes == 8) return ReadType{at::kDouble, H5T_NATIVE_DOUBLE};
-  return std::nullopt;
-}
-
-// True where every filter is one that HDF5 itself has (deflate, shuffle, checksum).
-bool built_in_filters(hid_t properties, bool& deflated) {
-  const int count = H5Pget_nfilters(properties);
-  for (int i = 0; i < count; ++i) {
-    unsigned flags = 0, config = 0;
-    size_t values = 0;
-    const H5Z_filter_t filter =
-        H5Pget_filter2(properties, static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, &config);
-    deflated = deflated || filter == H5Z_FILTER_DEFLATE;
-    if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE && filter != H5Z_FILTER_FLETCHER32) return false;
-  }
-  return count >= 0;
-}
-
-}  // namespace
-
-struct Hdf5Reader::State {
-  std::filesystem::path path;
-  uint64_t file_bytes = 0;
-  Hdf5Handle file;
-  std::set<std::string> names;
-
-  ~State() {
-    const auto lock = lock_hdf5();
-    file.close();
-  }
-  std::string where(const std::string& name) const { return fmt::format("{}: dataset '{}'", path.string(), name); }
-  std::string list() const;
-  std::vector<hsize_t> shape_of(const std::string& name, hid_t space) const;
-  void check_storage(const std::string& name, hid_t dataset, hid_t space, const std::vector<hsize_t>& shape,
-                     uint64_t element_bytes) const;
-  uint64_t chunked_bytes(const std::string& name, hid_t dataset, hid_t space, hid_t properties,
-                         const std::vector<hsize_t>& shape, uint64_t element_bytes) const;
-  Hdf5Handle open_attribute(const std::string& name) const;
-  template <class Value>
-  Value number_attribute(const std::string& name, bool real) const;
-};
-
-Hdf5Reader::Hdf5Reader(const std::filesystem::path& path) : state_(std::make_unique<State>()) {
-  std::error_code error;
-  check_input(std::filesystem::is_regular_file(path, error), "{}: {}", path.string(),
-              std::filesystem::exists(path, error) ? "is not a regular file" : "does not exist");
-  state_->path = path;
-  state_->file_bytes = std::filesystem::file_size(path);
-  const auto lock = lock_hdf5();
-  const Hdf5Handle access = hdf5_file_access();
-  state_->file = Hdf5Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), H5Fclose);
-  const std::string damaged = path.string() + ": is damaged, cut short or not an HDF5 file";
-  require(state_->file.valid(), damaged);
-  DatasetWalk(state_->names, damaged).visit(state_->file, "");
-}
-
-Hdf5Reader::~Hdf5Reader() = default;
-
-std::vector<std::string> Hdf5Reader::names() const { return {state_->names.begin(), state_->names.end()}; }
-
-bool Hdf5Reader::contains(const std::string& name) const { return state_->names.contains(name); }
-
-std::string Hdf5Reader::State::list() const {
+std::string listed(const std::set<std::string>& names) {
   std::string text = names.empty() ? "nothing" : "";
   size_t shown = 0;
   for (const auto& name : names) {
@@ -165,141 +25,66 @@ std::string Hdf5Reader::State::list() const {
   return text;
 }
 
-std::vector<hsize_t> Hdf5Reader::State::shape_of(const std::string& name, hid_t space) const {
-  const int rank = H5Sget_simple_extent_type(space) == H5S_NULL ? -1 : H5Sget_simple_extent_ndims(space);
-  require(rank >= 0, where(name) + " has no shape");
-  std::vector<hsize_t> shape(static_cast<size_t>(rank));
-  if (rank > 0) H5Sget_simple_extent_dims(space, shape.data(), nullptr);
-  return shape;
+at::Tensor read_here(const Hdf5File& file, const std::string& name) {
+  const Hdf5Array array = file.open(name);
+  at::Tensor tensor = at::empty(array.shape, at::TensorOptions().dtype(array.dtype));
+  if (array.num_bytes > 0) file.read(name, array, tensor.mutable_data_ptr());
+  return tensor;
 }
 
-// Bytes that all chunks of a dataset take when unpacked, after checking that none is missing.
-uint64_t Hdf5Reader::State::chunked_bytes(const std::string& name, hid_t dataset, hid_t space, hid_t properties,
-                                          const std::vector<hsize_t>& shape, uint64_t element_bytes) const {
-  std::vector<hsize_t> chunk(shape.size());
-  const int rank = H5Pget_chunk(properties, static_cast<int>(chunk.size()), chunk.data());
-  check_input(rank == static_cast<int>(shape.size()), "{} has chunks of rank {}, wanted {}", where(name), rank,
-              shape.size());
-  uint64_t wanted = 1, bytes = element_bytes;
-  bool overflow = false;
-  for (size_t d = 0; d < shape.size(); ++d) {
-    check_input(chunk[d] > 0, "{} has an empty chunk", where(name));
-    const uint64_t along = shape[d] / chunk[d] + (shape[d] % chunk[d] != 0);
-    overflow =
-        overflow || __builtin_mul_overflow(wanted, along, &wanted) || __builtin_mul_overflow(bytes, chunk[d], &bytes);
+}  // namespace
+
+struct Hdf5Reader::State {
+  State(const std::filesystem::path& path_, Hdf5Isolation isolation) : path(path_) {
+    if (isolation == Hdf5Isolation::kProcess) {
+      names = process.emplace(path).names();
+      return;
+    }
+    const auto lock = lock_hdf5();
+    names = file.emplace(path).names();
   }
-  overflow = overflow || __builtin_mul_overflow(wanted, bytes, &bytes);
-  check_input(!overflow, "{}: the byte count of shape [{}] overflows", where(name), fmt::join(shape, ", "));
-  hsize_t stored = 0;
-  require(H5Dget_num_chunks(dataset, space, &stored) >= 0, where(name) + " has a damaged chunk index");
-  check_input(stored == wanted, "{} has {} chunks, its shape [{}] needs {}: it was not written whole", where(name),
-              stored, fmt::join(shape, ", "), wanted);
-  return bytes;
-}
-
-void Hdf5Reader::State::check_storage(const std::string& name, hid_t dataset, hid_t space,
-                                      const std::vector<hsize_t>& shape, uint64_t element_bytes) const {
-  const Hdf5Handle properties(H5Dget_create_plist(dataset), H5Pclose);
-  const H5D_layout_t layout = properties.valid() ? H5Pget_layout(properties) : H5D_LAYOUT_ERROR;
-  const bool inside = layout == H5D_COMPACT || layout == H5D_CHUNKED ||
-                      (layout == H5D_CONTIGUOUS && H5Pget_external_count(properties) == 0);
-  check_input(inside, "{} keeps its data outside the file, or its layout is damaged", where(name));
-  bool deflated = false;
-  check_input(built_in_filters(properties, deflated), "{} has a filter other than gzip, shuffle and fletcher32",
-              where(name));
-
-  uint64_t needed = element_bytes;
-  bool overflow = false, empty = false;
-  for (const hsize_t size : shape) {
-    empty = empty || size == 0;
-    overflow = overflow || __builtin_mul_overflow(needed, std::max<hsize_t>(size, 1), &needed);
+  ~State() {
+    const auto lock = lock_hdf5();
+    file.reset();
   }
-  check_input(!overflow && needed <= INT64_MAX, "{}: the byte count of shape [{}] overflows", where(name),
-              fmt::join(shape, ", "));
-  if (empty) return;
-  const uint64_t stored = H5Dget_storage_size(dataset);
-  check_input(stored <= file_bytes, "{} claims {} stored bytes, but the file has {}", where(name), stored, file_bytes);
-  if (layout == H5D_CHUNKED) needed = chunked_bytes(name, dataset, space, properties, shape, element_bytes);
-  const uint64_t possible = deflated ? stored * kMaxDeflateRatio : stored;
-  check_input(needed <= possible, "{}: shape [{}] needs {} bytes, but only {} are stored: it was not written whole",
-              where(name), fmt::join(shape, ", "), needed, stored);
-}
+
+  std::filesystem::path path;
+  std::optional<Hdf5Process> process;  // one of the two
+  std::optional<Hdf5File> file;
+  std::set<std::string> names;
+};
+
+Hdf5Reader::Hdf5Reader(const std::filesystem::path& path, Hdf5Isolation isolation) : state_(std::make_unique<State>(path, isolation)) {}
+
+Hdf5Reader::~Hdf5Reader() = default;
+
+std::vector<std::string> Hdf5Reader::names() const { return {state_->names.begin(), state_->names.end()}; }
+
+bool Hdf5Reader::contains(const std::string& name) const { return state_->names.contains(name); }
 
 at::Tensor Hdf5Reader::read(const std::string& name) const {
-  const State& state = *state_;
-  check_input(contains(name), "{}: holds no dataset '{}' (it holds: {})", state.path.string(), name, state.list());
+  check_input(contains(name), "{}: holds no dataset '{}' (it holds: {})", state_->path.string(), name, listed(state_->names));
+  if (state_->process) return state_->process->read(name);
   const auto lock = lock_hdf5();
-  const Hdf5Handle access(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose);
-  H5Pset_chunk_cache(access, 0, 0, 1);
-  const Hdf5Handle dataset(H5Dopen2(state.file, name.c_str(), access), H5Dclose);
-  require(dataset.valid(), state.where(name) + " cannot be opened");
-  const Hdf5Handle type(H5Dget_type(dataset), H5Tclose);
-  const auto target = type.valid() ? read_type(type) : std::nullopt;
-  check_input(target.has_value(), "{} has elements that are neither integers of up to 64 bits (signed) nor floats",
-              state.where(name));
-  const Hdf5Handle space(H5Dget_space(dataset), H5Sclose);
-  const auto shape = state.shape_of(name, space);
-  state.check_storage(name, dataset, space, shape, H5Tget_size(type));
-  at::Tensor array =
-      at::empty(std::vector<int64_t>(shape.begin(), shape.end()), at::TensorOptions().dtype(target->dtype));
-  if (array.numel() == 0) return array;
-  require(H5Dread(dataset, target->memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.data_ptr()) >= 0,
-          state.where(name) + " cannot be read");
-  return array;
-}
-
-Hdf5Handle Hdf5Reader::State::open_attribute(const std::string& name) const {
-  check_input(H5Aexists(file, name.c_str()) > 0, "{}: holds no attribute '{}'", path.string(), name);
-  Hdf5Handle attribute(H5Aopen(file, name.c_str(), H5P_DEFAULT), H5Aclose);
-  require(attribute.valid(), fmt::format("{}: attribute '{}' is damaged", path.string(), name));
-  const Hdf5Handle space(H5Aget_space(attribute), H5Sclose);
-  check_input(space.valid() && H5Sget_simple_extent_npoints(space) == 1, "{}: attribute '{}' is not a single value",
-              path.string(), name);
-  return attribute;
+  return read_here(*state_->file, name);
 }
 
 std::string Hdf5Reader::text_attribute(const std::string& name) const {
-  const State& state = *state_;
+  if (state_->process) return state_->process->text_attribute(name);
   const auto lock = lock_hdf5();
-  const Hdf5Handle attribute = state.open_attribute(name);
-  const Hdf5Handle type(H5Aget_type(attribute), H5Tclose);
-  check_input(H5Tget_class(type) == H5T_STRING, "{}: attribute '{}' is not text", state.path.string(), name);
-  const std::string unreadable = fmt::format("{}: attribute '{}' cannot be read", state.path.string(), name);
-  if (H5Tis_variable_str(type) > 0) {
-    char* text = nullptr;
-    require(H5Aread(attribute, type, &text) >= 0, unreadable);
-    const std::string copy = text ? text : "";
-    H5free_memory(text);
-    return copy;
-  }
-  const size_t size = H5Tget_size(type);
-  check_input(size <= state.file_bytes, "{}: it claims {} bytes, the file has {}", unreadable, size, state.file_bytes);
-  std::string text(size, '\0');
-  require(H5Aread(attribute, type, text.data()) >= 0, unreadable);
-  const size_t end = H5Tget_strpad(type) == H5T_STR_SPACEPAD ? text.find_last_not_of(' ') + 1 : text.find('\0');
-  return text.substr(0, end);
-}
-
-template <class Value>
-Value Hdf5Reader::State::number_attribute(const std::string& name, bool real) const {
-  const auto lock = lock_hdf5();
-  const Hdf5Handle attribute = open_attribute(name);
-  const Hdf5Handle type(H5Aget_type(attribute), H5Tclose);
-  const H5T_class_t kind = H5Tget_class(type);
-  check_input(kind == H5T_INTEGER || (real && kind == H5T_FLOAT), "{}: attribute '{}' is not {}", path.string(), name,
-              real ? "a number" : "an integer");
-  Value value{};
-  require(H5Aread(attribute, real ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT64, &value) >= 0,
-          fmt::format("{}: attribute '{}' cannot be read", path.string(), name));
-  return value;
+  return state_->file->text_attribute(name);
 }
 
 int64_t Hdf5Reader::integer_attribute(const std::string& name) const {
-  return state_->number_attribute<int64_t>(name, false);
+  if (state_->process) return state_->process->integer_attribute(name);
+  const auto lock = lock_hdf5();
+  return state_->file->integer_attribute(name);
 }
 
 double Hdf5Reader::real_attribute(const std::string& name) const {
-  return state_->number_attribute<double>(name, true);
+  if (state_->process) return state_->process->real_attribute(name);
+  const auto lock = lock_hdf5();
+  return state_->file->real_attribute(name);
 }
 
 }  // namespace linden

@@ -96,6 +96,26 @@ TEST_CASE("config: every mistake names file, path, what was got and what is want
   CHECK_THAT(error_of(R"({"base": "a.json"})"), ContainsSubstring("lead back to itself"));
 }
 
+TEST_CASE("config: deep nesting and long names from outside are refused in few words", "[unit]") {
+  Outer config;
+  const auto problem = [&](const std::string& text) { return test::message_of([&] { from_json(text, "x", config); }); };
+  // Printing the value, or merging it, went one call deeper for each bracket until the stack was full.
+  CHECK(problem("{\"seed\": " + std::string(200'000, '[') + std::string(200'000, ']') + "}") == "x: objects and lists are nested more than 64 deep");
+  std::string objects;
+  for (int i = 0; i < 100'000; ++i) objects += "{\"a\":";
+  CHECK(problem(objects) == "x: objects and lists are nested more than 64 deep");
+  const auto set = [&](const std::string& assignment) { return test::message_of([&] { read_config({"", {assignment}}, config); }); };
+  CHECK_THAT(set("seed=" + std::string(100'000, '[')), ContainsSubstring("nested more than 64 deep"));
+  std::string path;
+  for (int i = 0; i < 50'000; ++i) path += "a.";
+  CHECK_THAT(set(path + "b=1"), ContainsSubstring("nested more than 64 deep"));
+  // The nearest key was looked for in a table of name times candidate bytes.
+  const std::string name(10'000'000, 'n');
+  CHECK(problem("{\"" + name + "\": 1}").size() < 300);
+  CHECK(problem("{\"shape\": {\"type\": \"" + name + "\"}}").size() < 300);
+  CHECK_THAT(problem("{\"seed\": \"" + std::string(79, 'x') + "ü\"}"), ContainsSubstring("x..., wanted an integer"));
+}
+
 TEST_CASE("config: base files come first, and the message names the file that holds the mistake", "[unit]") {
   Files files;
   files.write("base.json", R"({"seed": 5, "inner": {"count": 9}, "shape": {"type": "round", "radius": 3}})");

@@ -4,6 +4,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "core/run_directory.h"
 #include "io/png.h"
 #include "tests/support/support.h"
 
@@ -33,4 +34,14 @@ TEST_CASE("events of later steps are cut, the others stay readable", "[unit]") {
   write_file_atomically(file, read_text_file(file) + "half a record");
   CHECK(cut_events_after(file, 150) == 1);
   CHECK(read_scalar_events(file).size() == 2);
+}
+
+TEST_CASE("a damaged record does not send the cutting of events round in circles", "[unit]") {
+  test::TemporaryFolder folder;
+  // One record whose message has a field of 2^64 - 11 bytes: the place behind it, counted modulo 2^64, is the field itself.
+  const std::string message = std::string("\x0a\xf5\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11);
+  const std::string record = std::string("\x0b\0\0\0\0\0\0\0????", 12) + message + "????";
+  write_file_atomically(folder / "events", record);
+  CHECK(cut_events_after(folder / "events", 5) == 0);
+  CHECK(read_text_file(folder / "events") == record);
 }
