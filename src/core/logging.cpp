@@ -55,8 +55,17 @@ struct Log {
   Log() : logger("linden", std::make_shared<StderrSink>()) {
     logger.set_pattern(kPattern);
     logger.flush_on(spdlog::level::info);
+    logger.set_error_handler([this](const std::string& reason) { on_failure(reason); });
+  }
+  // A sink cannot write, for example because the disk is full: said once a run, on stderr only.
+  void on_failure(const std::string& reason) {
+    if (failed.exchange(true)) return;
+    print_above_status_line(fmt::format("warning: {}: the logs of this run (log.txt, log.jsonl) cannot be written: {}; the run goes on, its messages stand here only\n",
+                                        folder, reason));
   }
   spdlog::logger logger;
+  std::string folder;
+  std::atomic<bool> failed{false};
   std::atomic<int64_t> num_warnings{0};
 };
 
@@ -77,8 +86,11 @@ void log_line(const std::string& level, const std::string& message) {
 int64_t warnings_logged() { return the_log().num_warnings; }
 
 void log_to_folder(const std::filesystem::path& folder) {
-  auto& sinks = the_log().logger.sinks();
+  Log& log = the_log();
+  auto& sinks = log.logger.sinks();
   sinks.resize(1);  // stderr stays
+  log.folder = folder.string();
+  log.failed = false;
   if (folder.empty()) return;
   try {
     auto text = std::make_shared<spdlog::sinks::basic_file_sink_mt>((folder / "log.txt").string());

@@ -1,5 +1,7 @@
 #include "core/logging.h"
 
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <catch2/catch_test_macros.hpp>
@@ -36,6 +38,34 @@ TEST_CASE("a log folder that is not there is the user's to fix", "[unit]") {
   test::TemporaryFolder folder;
   write_file_atomically(folder / "file", "");
   CHECK_THAT(test::message_of([&] { log_to_folder(folder / "file" / "x"); }), ContainsSubstring("cannot write the logs of this run"));
+}
+
+TEST_CASE("logs that cannot be written are reported once, in our words", "[unit]") {
+  test::TemporaryFolder folder;
+  int ends[2];
+  REQUIRE(pipe2(ends, O_NONBLOCK) == 0);
+  const int before = dup(STDERR_FILENO);
+  rlimit limit{};
+  getrlimit(RLIMIT_FSIZE, &limit);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  log_to_folder(folder.path);
+  dup2(ends[1], STDERR_FILENO);
+  const rlimit nothing{0, limit.rlim_max};  // as a full disk: no file may grow
+  setrlimit(RLIMIT_FSIZE, &nothing);
+  log_info("first");
+  log_info("second");
+  setrlimit(RLIMIT_FSIZE, &limit);
+  dup2(before, STDERR_FILENO);
+  log_to_folder("");
+  std::signal(SIGXFSZ, handler);
+  std::string shown(4096, '\0');
+  shown.resize(static_cast<size_t>(std::max<ssize_t>(read(ends[0], shown.data(), shown.size()), 0)));
+  for (const int descriptor : {ends[0], ends[1], before}) close(descriptor);
+  CHECK_THAT(shown, ContainsSubstring("info  first\n") && ContainsSubstring("info  second\n"));
+  const std::string warning = "warning: " + folder.path.string() + ": the logs of this run (log.txt, log.jsonl) cannot be written: ";
+  CHECK_THAT(shown, ContainsSubstring(warning) && ContainsSubstring("File too large"));
+  CHECK(shown.find(warning) == shown.rfind(warning));
+  CHECK_THAT(shown, !ContainsSubstring("LOG ERROR"));
 }
 
 TEST_CASE("progress shows rate and the time left", "[unit]") {
