@@ -34,12 +34,16 @@ void save(const RunDirectory& run, const at::Tensor& samples, int64_t seed) {
 }
 
 // Finished samples of an earlier part of the run, [D, ...]; D = 0 if there are none.
-at::Tensor finished_samples(const RunDirectory& run, const StateSpec& spec) {
+at::Tensor finished_samples(const RunDirectory& run, const StateSpec& spec, int64_t num_samples) {
   std::vector<int64_t> shape = {0};
   shape.insert(shape.end(), spec.shape.begin(), spec.shape.end());
   if (!run.resumed() || !std::filesystem::exists(run.file("samples.h5"))) return at::empty(shape);
   at::Tensor samples = Hdf5Reader(run.file("samples.h5")).read("samples");
   check_input(samples.sizes().slice(1) == at::IntArrayRef(spec.shape), "{}: samples have another shape than the prior's", run.file("samples.h5").string());
+  check_input(samples.size(0) <= num_samples,
+              "{}: holds {} samples already, but num_samples is {}, which would cut the others off; set num_samples to {} or more, "
+              "or start another run without --resume",
+              run.file("samples.h5").string(), samples.size(0), num_samples, samples.size(0));
   log_info("resumed with {} finished samples", samples.size(0));
   return samples;
 }
@@ -87,7 +91,7 @@ void run_sample(SampleConfig config, const RunOptions& options) {
   ConfigRefOf<SampleConfig> ref(config);
   RunDirectory run(options, ref);
   run.add_sink(std::make_unique<EventSink>(run.path()));
-  std::vector<at::Tensor> parts = {finished_samples(run, executor->denoiser().state())};
+  std::vector<at::Tensor> parts = {finished_samples(run, executor->denoiser().state(), config.num_samples)};
   int64_t done = parts.front().size(0);
   executor->warm_up(config.batch_size);
   Progress progress("sample", config.num_samples, "sample", done);
