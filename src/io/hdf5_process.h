@@ -5,6 +5,7 @@
 // child has one thread, calls only HDF5, zlib and malloc (glibc makes malloc's locks anew in a child), touches neither
 // LibTorch nor CUDA, and ends by _exit, so nobody's destructors run. HDF5 is in a sound state because the fork happens
 // under its lock. Starting a program instead would cost the loading of LibTorch, 0.3 s a file.
+// A fork costs 1 ms, and more where much memory is in use: 26 ms with 3 GB, a CUDA context and four busy threads.
 #pragma once
 
 #include <ATen/core/Tensor.h>
