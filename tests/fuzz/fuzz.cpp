@@ -2,7 +2,7 @@
 //
 //   fuzz [target ...] [--inputs N] [--seed S] [--first K] [--reproduce K] [--classes N]
 //
-// --reproduce K writes the bytes of input K to stdout's file runs/fuzz/<target>-<seed>-<K> and reads them in this
+// --reproduce K writes the bytes of input K to runs/fuzz/<target>-<seed>-<K> and reads them in this
 // process, where a sanitizer and a debugger see the stack. Exit status 1 after a finding.
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
