@@ -162,10 +162,11 @@ void handle_death(const Target& target, const Options& options, const std::vecto
   if (!is_of_library(target, status, log)) {
     report_finding(target, options, input, what + "\n" + log.substr(0, 4000));
   } else {
-    const uint64_t refused = shared->refused;
+    // Read or refused there: where it is read, an earlier input had spoilt the library's memory in the worker.
+    const uint64_t findings = shared->findings;
     const int again = run_worker(target, options, seeds, number + 1, /*isolated=*/true, log_file);
     shared->number = number;
-    if (again == 0 && shared->refused == refused + 1) {
+    if (again == 0 && shared->findings == findings) {
       ++shared->contained;
       fmt::print("contained {}: input {} (seed {}): {}\n", target.name, number, options.seed, what);
     } else {
