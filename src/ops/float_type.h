@@ -1,0 +1,24 @@
+// What the kernels want to know of a tensor: its dtype as they name it, and where it starts.
+#pragma once
+
+#ifdef LINDEN_HAS_CUDA
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "csrc/cuda/float_type.h"
+
+namespace linden {
+
+inline bool is_kernel_float(at::ScalarType type) { return type == at::kFloat || type == at::kBFloat16 || type == at::kHalf; }
+
+// Kernels load 16 bytes at a time.
+inline bool is_vector_aligned(const at::Tensor& tensor) { return reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 16 == 0; }
+
+// `type` must be one that is_kernel_float() takes.
+inline cuda::FloatType kernel_float(at::ScalarType type) {
+  return type == at::kFloat ? cuda::FloatType::kFloat32 : type == at::kHalf ? cuda::FloatType::kFloat16 : cuda::FloatType::kBFloat16;
+}
+
+}  // namespace linden
+#endif
