@@ -43,7 +43,9 @@ def main():
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="also torch.compile(mode='reduce-overhead')")
+    parser.add_argument("--autotune", action="store_true", help="let cuDNN measure its algorithms (cudnn.benchmark)")
     arguments = parser.parse_args()
+    torch.backends.cudnn.benchmark = arguments.autotune
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     model, config = load(arguments.folder)
     scheduler = DDIMScheduler()
@@ -61,7 +63,8 @@ def main():
             whole = timed(step, arguments.steps, arguments.repeats)
             compiled = float("nan")
             if arguments.compile:
-                fast = torch.compile(model, mode="reduce-overhead")
+                torch._dynamo.reset()
+                fast = torch.compile(model, mode="reduce-overhead", dynamic=False)
                 for _ in range(5):
                     fast(x, t)
                 compiled = timed(lambda: fast(x, t).sample, arguments.steps, arguments.repeats)

@@ -13,6 +13,9 @@ void visit_fields(FieldVisitor& v, UNet2DPriorConfig& c) {
   visit(v, Field("folder", "model folder: config.json, weights, scheduler_config.json"), c.folder);
   visit(v, Field("weights", "folder (its weight file), or formula:SEED (the layout with weights from a formula)"),
         c.weights);
+  visit(v, Field("dtype", "of the network's weights and activations: float32, bfloat16 or float16; the sampler's states stay float32")
+               .one_of({"float32", "bfloat16", "float16"}),
+        c.dtype);
 }
 
 void visit_fields(FieldVisitor& v, MlpPriorConfig& c) {
@@ -39,7 +42,11 @@ Prior load(const UNet2DPriorConfig& config, at::Device device) {
               "prior of type unet2d: folder is empty, wanted a model folder, for example "
               "configs/models/digits_unet with weights formula:0");
   NoiseSchedule schedule(read_scheduler_config(config.folder));
-  return {unet2d_predictor(load_unet2d(config.folder, config.weights), device), std::move(schedule)};
+  const UNet2DPredictorOptions options{.dtype = config.dtype == "bfloat16"  ? at::kBFloat16
+                                                : config.dtype == "float16" ? at::kHalf
+                                                                            : at::kFloat,
+                                       .num_timesteps = schedule.num_train_steps()};
+  return {unet2d_predictor(load_unet2d(config.folder, config.weights), device, options), std::move(schedule)};
 }
 
 Prior load(const MlpPriorConfig& config, at::Device device) {

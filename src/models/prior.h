@@ -21,6 +21,7 @@ struct UNet2DPriorConfig {
   static constexpr const char* kType = "unet2d";
   std::string folder;
   std::string weights = "folder";
+  std::string dtype = "float32";
 };
 void visit_fields(FieldVisitor& v, UNet2DPriorConfig& c);
 
@@ -55,7 +56,7 @@ struct Prior {
   NoiseSchedule schedule;
 };
 
-// Networks: fp32, eval mode, frozen weights (gradients still flow to x), weights in channels_last.
+// Networks: fp32 unless the config says otherwise, eval mode, frozen weights (gradients still flow to x), weights in channels_last.
 // Throws InputError.
 Prior load_prior(const PriorConfig& config, at::Device device);
 

@@ -1,5 +1,10 @@
 #include "models/unet2d.h"
 
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/linear.h>
 #include <ATen/ops/silu.h>
 #include <fmt/ranges.h>
 
@@ -162,6 +167,39 @@ UNet2DImpl::UNet2DImpl(const UNet2DConfig& config) : config_(config) {
   conv_out = register_module("conv_out", make_conv(first, config.out_channels, 3, 1, 1));
 }
 
+at::Tensor UNet2DImpl::embed_time(const at::Tensor& timestep, at::ScalarType dtype) {
+  if (time_table_.defined() && timestep.scalar_type() == at::kLong) return time_table_.index_select(0, timestep);
+  at::Tensor time;
+  {
+    TraceScope scope("time_proj");
+    time = time_proj(timestep).to(dtype);
+  }
+  {
+    TraceScope scope("time_embedding");
+    time = at::silu(time_embedding(time));
+  }
+  return frozen_time_weight_.defined() ? at::linear(time, frozen_time_weight_, frozen_time_bias_) : time;
+}
+
+void UNet2DImpl::freeze(int64_t num_timesteps) {
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> weights, biases;
+  int64_t columns = 0;
+  for (const auto& module : modules(/*include_self=*/false)) {
+    if (auto* resnet = module->as<ResnetBlockImpl>()) {
+      auto [weight, bias] = resnet->freeze(columns);
+      columns += resnet->projection_size();
+      weights.push_back(weight);
+      biases.push_back(bias);
+    } else if (auto* attention = module->as<SpatialAttentionImpl>()) {
+      attention->freeze();
+    }
+  }
+  frozen_time_weight_ = at::cat(weights);
+  frozen_time_bias_ = at::cat(biases);
+  if (num_timesteps > 0) time_table_ = embed_time(at::arange(num_timesteps, frozen_time_bias_.options().dtype(at::kLong)), frozen_time_bias_.scalar_type());
+}
+
 at::Tensor UNet2DImpl::forward(const at::Tensor& sample, const at::Tensor& timestep) {
   const int64_t multiple = int64_t{1} << (down_blocks.size() - 1);
   check(sample.dim() == 4 && sample.size(1) == config_.in_channels && sample.size(2) % multiple == 0 &&
@@ -171,19 +209,11 @@ at::Tensor UNet2DImpl::forward(const at::Tensor& sample, const at::Tensor& times
   check(timestep.dim() == 1 && timestep.size(0) == sample.size(0), "UNet2D: timestep is [{}], wanted [{}]",
         fmt::join(timestep.sizes(), ", "), sample.size(0));
 
-  at::Tensor time;  // [B, time_dim]: SiLU of the time embedding, which is how every resnet wants it
-  {
-    TraceScope scope("time_proj");
-    time = time_proj(timestep).to(sample.scalar_type());
-  }
-  {
-    TraceScope scope("time_embedding");
-    time = at::silu(time_embedding(time));
-  }
+  const at::Tensor time = embed_time(timestep, sample.scalar_type());
   at::Tensor x;
   {
     TraceScope scope("conv_in");
-    x = conv_in(config_.center_input_sample ? 2 * sample - 1 : sample);
+    x = convolve(conv_in, config_.center_input_sample ? 2 * sample - 1 : sample);
     linden::trace(x);
   }
   std::vector<at::Tensor> skips = {x};
@@ -205,7 +235,7 @@ at::Tensor UNet2DImpl::forward(const at::Tensor& sample, const at::Tensor& times
     linden::trace(x);
   }
   TraceScope scope("conv_out");
-  x = conv_out(x);
+  x = convolve(conv_out, x);
   linden::trace(x);
   return x;
 }

@@ -66,9 +66,17 @@ class UNet2DImpl : public torch::nn::Module {
   // Never waits for the device: it can be captured in a CUDA graph.
   at::Tensor forward(const at::Tensor& sample, const at::Tensor& timestep);
 
+  // For sampling with weights that stay as they are: the time projections of all blocks become one product (for int64
+  // timesteps below `num_timesteps` a table, [num_timesteps, all columns]), as do q, k and v. Call it when the module is on
+  // its device in its dtype. Results agree to rounding; gradients flow to sample only.
+  void freeze(int64_t num_timesteps);
+
   const UNet2DConfig& config() const { return config_; }
 
  private:
+  // SiLU of the time embedding [B, time_dim], or, frozen, its projections for all blocks [B, P].
+  at::Tensor embed_time(const at::Tensor& timestep, at::ScalarType dtype);
+
   UNet2DConfig config_;
   torch::nn::Conv2d conv_in{nullptr}, conv_out{nullptr};
   SinusoidalEmbedding time_proj{nullptr};
@@ -77,6 +85,8 @@ class UNet2DImpl : public torch::nn::Module {
   UNetMidBlock mid_block{nullptr};
   std::vector<UNetUpBlock> up_blocks;
   torch::nn::GroupNorm conv_norm_out{nullptr};
+  at::Tensor frozen_time_weight_, frozen_time_bias_;   // [P, time_dim], [P]: every resnet's projection
+  at::Tensor time_table_;                              // [num_timesteps, P]
 };
 TORCH_MODULE(UNet2D);
 

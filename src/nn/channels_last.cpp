@@ -8,4 +8,10 @@ void weights_to_channels_last(torch::nn::Module& module) {
   }
 }
 
+at::Tensor to_channels_last(const at::Tensor& x) {
+  const at::Tensor y = x.contiguous(at::MemoryFormat::ChannelsLast);
+  const int64_t C = y.size(1), Y = y.size(2), X = y.size(3);
+  return C == 1 ? y.as_strided(y.sizes(), {Y * X, 1, X, 1}) : y;
+}
+
 }  // namespace linden

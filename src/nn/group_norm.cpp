@@ -1,17 +1,15 @@
 #include "nn/group_norm.h"
 
-#include <ATen/ops/group_norm.h>
-#include <ATen/ops/silu.h>
+#include "ops/group_norm_silu.h"
 
 namespace linden {
 
 at::Tensor group_norm(torch::nn::GroupNorm& norm, const at::Tensor& x) {
-  return at::group_norm(x, norm->options.num_groups(), norm->weight, norm->bias, norm->options.eps());
+  return group_norm_silu(x, {}, norm->weight, norm->bias, {norm->options.num_groups(), norm->options.eps(), /*silu=*/false});
 }
 
-at::Tensor group_norm_silu(torch::nn::GroupNorm& norm, const at::Tensor& x) {
-  at::Tensor y = group_norm(norm, x);
-  return y.requires_grad() ? at::silu(y) : at::silu_(y);
+at::Tensor group_norm_silu(torch::nn::GroupNorm& norm, const at::Tensor& x, const at::Tensor& shift) {
+  return group_norm_silu(x, shift, norm->weight, norm->bias, {norm->options.num_groups(), norm->options.eps()});
 }
 
 }  // namespace linden

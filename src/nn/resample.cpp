@@ -13,7 +13,7 @@ DownsampleImpl::DownsampleImpl(int64_t channels, int64_t padding) : padding_(pad
 }
 
 at::Tensor DownsampleImpl::forward(const at::Tensor& x) {
-  const at::Tensor result = conv(padding_ == 0 ? at::constant_pad_nd(x, {0, 1, 0, 1}) : x);
+  const at::Tensor result = convolve(conv, padding_ == 0 ? at::constant_pad_nd(x, {0, 1, 0, 1}) : x);
   linden::trace(result);
   return result;
 }
@@ -21,7 +21,7 @@ at::Tensor DownsampleImpl::forward(const at::Tensor& x) {
 UpsampleImpl::UpsampleImpl(int64_t channels) { conv = register_module("conv", make_conv(channels, channels, 3, 1, 1)); }
 
 at::Tensor UpsampleImpl::forward(const at::Tensor& x) {
-  const at::Tensor result = conv(at::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)}));
+  const at::Tensor result = convolve(conv, at::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)}));
   linden::trace(result);
   return result;
 }

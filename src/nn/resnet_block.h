@@ -9,6 +9,8 @@
 #include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
 
+#include <utility>
+
 namespace linden {
 
 struct ResnetBlockOptions {
@@ -30,13 +32,27 @@ class ResnetBlockImpl : public torch::nn::Module {
   //   GN -> SiLU -> conv1 -> + time_emb_proj(time) -> GN -> SiLU -> conv2 -> + shortcut(x)
   at::Tensor forward(const at::Tensor& x, const at::Tensor& time);
 
+  // For frozen weights. What the block adds to its slice of the stacked projections: weight [P, time_dim] and
+  // bias [P], P = projection_size(). From then on `time` is [B, all blocks' P], SiLU already applied and projected,
+  // and this block's part begins at column `first`. Later changes of the weights are not seen.
+  std::pair<at::Tensor, at::Tensor> freeze(int64_t first);
+  int64_t projection_size() const { return (options_.scale_shift ? 2 : 1) * options_.out_channels; }
+
  private:
+  at::Tensor project_time(const at::Tensor& time);
+  at::Tensor add_shortcut(const at::Tensor& h, const at::Tensor& x);
+
   ResnetBlockOptions options_;
   torch::nn::GroupNorm norm1{nullptr}, norm2{nullptr};
   torch::nn::Conv2d conv1{nullptr}, conv2{nullptr}, conv_shortcut{nullptr};
   torch::nn::Linear time_emb_proj{nullptr};
+  int64_t first_column_ = -1;        // frozen: where this block's part of `time` begins
+  at::Tensor frozen_bias_;           // frozen: conv2's bias and the shortcut's
 };
 TORCH_MODULE(ResnetBlock);
+
+// conv(x). On a GPU the library leaves the bias to a slow kernel: there it is added by ops/bias_residual.
+at::Tensor convolve(torch::nn::Conv2d& conv, const at::Tensor& x);
 
 // nn::Conv2d with a square kernel.
 torch::nn::Conv2d make_conv(int64_t in_channels, int64_t out_channels, int64_t kernel, int64_t stride = 1,

@@ -26,12 +26,15 @@ class SpatialAttentionImpl : public torch::nn::Module {
   // x: [B, C, Y, X] -> [B, C, Y, X] in x's layout.
   //   y = (to_out(softmax(q k^T / sqrt(D)) v) + x) / output_scale,  q, k, v from group_norm(x), tokens = pixels
   at::Tensor forward(const at::Tensor& x);
+  // For frozen weights: q, k and v become one product. Later changes of the weights are not seen.
+  void freeze();
 
  private:
   SpatialAttentionOptions options_;
   torch::nn::GroupNorm group_norm_{nullptr};
   torch::nn::Linear to_q{nullptr}, to_k{nullptr}, to_v{nullptr};
   torch::nn::Linear out_projection_{nullptr};
+  at::Tensor frozen_weight_, frozen_bias_;   // frozen: [3 C, C] and [3 C] of q, k, v
 };
 TORCH_MODULE(SpatialAttention);
 
