@@ -65,6 +65,8 @@ using MethodConfig = std::variant<DtsConfig, DtsUnbiasedConfig, DtsStarConfig, B
 // An independent reader of the samples: it never guides.
 struct JudgeConfig {
   std::string folder;                 // a classifier's folder; empty: no judge
+  std::string reference;              // real samples that the Frechet distance is taken to; empty: none
+  std::string held_out;               // other real samples: the distance that a perfect sampler would have
 };
 void visit_fields(FieldVisitor& v, JudgeConfig& c);
 

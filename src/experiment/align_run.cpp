@@ -40,7 +40,7 @@ Parts build(const AlignConfig& config) {
   parts.denoiser = make_denoiser(prior.network, prior.schedule, config.sampler);
   parts.plan = make_plan(config, parts.denoiser->num_levels());
   parts.reward = make_reward(config.reward, config.prior, device);
-  if (!config.judge.folder.empty()) load_classifier(config.judge.folder, device);  // a missing judge is found before the search, not after
+  check_judge(config.judge, asked_classes(config.reward), device);
   parts.executor = make_executor(parts.denoiser, static_cast<uint64_t>(config.run.seed), config.executor);
   return parts;
 }

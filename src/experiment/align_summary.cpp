@@ -10,7 +10,6 @@
 #include "align/readout.h"
 #include "evaluate/distances.h"
 #include "evaluate/sample_statistics.h"
-#include "experiment/judge.h"
 #include "models/closed_form.h"
 #include "models/model_folder.h"
 
@@ -52,6 +51,7 @@ void fill_judge(AlignSummary& out, const AlignConfig& config, const at::Tensor& 
   const std::vector<int64_t> classes = asked_classes(config.reward);
   if (!classes.empty()) out.judged_share = class_share(reading.logits, classes);
   if (samples.size(0) > 1) out.diversity = diversity(reading.features);
+  out.frechet = judged_distances(config.judge, reading.features, classes, samples.device());
 }
 
 // Read-out mass of each mode: every leaf counts for its nearest mode, by its exact weight.
@@ -138,6 +138,8 @@ void visit_fields(FieldVisitor& v, AlignSummary& c) {
   visit(v, Field("features", "whose features the diversity stands on"), c.features);
   visit(v, Field("judged_share", "share of the samples that the judge reads as asked"), c.judged_share);
   visit(v, Field("diversity", "mean pairwise cosine distance of the judge's features"), c.diversity);
+  visit(v, Field("frechet_distance", "to judge.reference, on the judge's features"), c.frechet.samples);
+  visit(v, Field("real_frechet_distance", "the same for as many samples of judge.held_out"), c.frechet.real);
   visit(v, Field("mode_masses", "exact read-out mass of each mode"), c.mode_masses);
   visit(v, Field("target_masses", "mass of each mode in the target"), c.target_masses);
   visit(v, Field("mmd", "MMD^2, 5-bandwidth RBF, to as many exact target draws"), c.mmd);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <vector>
 
@@ -10,10 +9,9 @@
 #include "align/curve.h"
 #include "align/reward.h"
 #include "align/search.h"
+#include "experiment/judge.h"
 
 namespace linden {
-
-inline constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();  // null in JSON
 
 struct AlignSummary {
   std::string method, reward, stopped_by;
@@ -33,6 +31,7 @@ struct AlignSummary {
   std::string judge, features;          // the judge's folder; what the diversity is measured on
   double judged_share = kNotMeasured;   // share that the judge reads as asked
   double diversity = kNotMeasured;      // mean pairwise cosine distance of the judge's features
+  JudgedDistances frechet;              // with judge.reference
   // Closed-form targets: exact read-out mass of each mode beside the target's, MMD^2 to exact draws.
   std::vector<double> mode_masses, target_masses;
   double mmd = kNotMeasured;

@@ -43,6 +43,7 @@ const std::array kMetrics = {
     Entry{"num_samples", "Samples", kNeither},
     // evaluate
     Entry{"frechet_distance", "Frechet distance", kLower, Display::kNumber, true},
+    Entry{"real_frechet_distance", "Frechet distance of real samples", kNeither, Display::kNumber, true},
     Entry{"kid", "KID", kLower, Display::kNumber, true},
     Entry{"kid_deviation", "KID, deviation over subsets", kNeither, Display::kNumber, true},
     Entry{"mmd_rbf", "MMD^2, one kernel", kLower, Display::kNumber, true},

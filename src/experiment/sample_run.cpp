@@ -54,6 +54,7 @@ void fill_judge(SampleSummary& out, const SampleConfig& config, const at::Tensor
   out.judge = config.judge.folder;
   out.confident_share = confident_share(reading.logits, kConfident);
   if (samples.size(0) > 1) out.diversity = diversity(reading.features);
+  out.frechet = judged_distances(config.judge, reading.features, {}, device);
   for (int64_t k = 0; k < reading.logits.size(1); ++k) out.class_shares.push_back(class_share(reading.logits, std::vector<int64_t>{k}));
 }
 
@@ -80,6 +81,8 @@ void visit_fields(FieldVisitor& v, SampleSummary& c) {
   visit(v, Field("judge", "folder of the judge"), c.judge);
   visit(v, Field("confident_share", "share in which the judge gives some class at least 0.9"), c.confident_share);
   visit(v, Field("diversity", "mean pairwise cosine distance of the judge's features"), c.diversity);
+  visit(v, Field("frechet_distance", "to judge.reference, on the judge's features"), c.frechet.samples);
+  visit(v, Field("real_frechet_distance", "the same for as many samples of judge.held_out"), c.frechet.real);
   visit(v, Field("class_shares", "what the judge reads, by class"), c.class_shares);
 }
 
@@ -87,7 +90,7 @@ void run_sample(SampleConfig config, const RunOptions& options) {
   const at::Device device = set_up_device(config.run, config.executor.float32 == "exact" ? Float32Math::kExact : Float32Math::kTf32);
   const Prior prior = load_prior(config.prior, device);
   const auto executor = make_executor(make_denoiser(prior.network, prior.schedule, config.sampler), static_cast<uint64_t>(config.run.seed), config.executor);
-  if (!config.judge.folder.empty()) load_classifier(config.judge.folder, device);  // a missing judge is found before the work, not after
+  check_judge(config.judge, {}, device);
   ConfigRefOf<SampleConfig> ref(config);
   RunDirectory run(options, ref);
   run.add_sink(std::make_unique<EventSink>(run.path()));

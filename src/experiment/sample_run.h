@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "align/config.h"
+#include "experiment/judge.h"
 #include "core/run_config.h"
 #include "core/run_directory.h"
 
@@ -28,6 +29,7 @@ struct SampleSummary {
   std::string judge;
   double confident_share = 0;          // share in which the judge gives some class at least 0.9
   double diversity = 0;                // mean pairwise cosine distance of the judge's features
+  JudgedDistances frechet;             // with judge.reference
   std::vector<double> class_shares;    // what the judge reads
 };
 void visit_fields(FieldVisitor& v, SampleSummary& c);
