@@ -156,7 +156,7 @@ Document make_report(const RunCollection& collection, const ReportConfig& config
     if (command == "align") document.blocks.push_back(Paragraph{how_to_read(runs), true});
     for (const Runs& task : runs_by_task(runs, keys)) {
       const SectionContext context{&config, &references, &used, &problems, fmt::format("{}-{}", command, ++section)};
-      const std::string title = command == "align" ? "Align: " + task_title(*task.front(), differing) : fmt::format("Runs of linden {}", command);
+      const std::string title = command == "align" ? "Align: " + task_title(task, differing) : fmt::format("Runs of linden {}", command);
       append(document.blocks, command == "align" ? align_section(title, task, context) : plain_section(title, task, context));
     }
   }

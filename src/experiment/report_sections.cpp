@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "core/error.h"
 #include "core/run_directory.h"
@@ -154,8 +155,12 @@ std::string in_words(std::string name) {
   return name;
 }
 
-std::string digits_title(const RunRecord& run) {
-  const std::string digit = run.text("reward.digit"), digits = run.text("reward.digits");
+// What the runs of a section ask for; where single digits are averaged over, how many.
+std::string digits_title(const std::vector<const RunRecord*>& runs) {
+  const std::string digit = runs.front()->text("reward.digit"), digits = runs.front()->text("reward.digits");
+  std::set<std::string> asked;
+  for (const RunRecord* run : runs) asked.insert(run->text("reward.digit"));
+  if (asked.size() > 1) return fmt::format("single digits, {} of them", asked.size());
   if (!digit.empty() && digit.front() != '-') return "digit " + digit;
   if (digits == "0,2,4,6,8") return "even digits";
   if (digits == "1,3,5,7,9") return "odd digits";
@@ -164,9 +169,10 @@ std::string digits_title(const RunRecord& run) {
 
 }  // namespace
 
-std::string task_title(const RunRecord& run, const std::vector<std::string>& differing) {
+std::string task_title(const std::vector<const RunRecord*>& runs, const std::vector<std::string>& differing) {
+  const RunRecord& run = *runs.front();
   std::vector<std::string> parts;
-  const std::string digits = digits_title(run);
+  const std::string digits = digits_title(runs);
   if (!digits.empty()) parts.push_back(digits);
   else if (run.has("reward.type")) parts.push_back(in_words(run.text("reward.type")) + " reward");
   for (const std::string& key : differing) {

@@ -25,7 +25,7 @@ std::vector<Block> plain_section(const std::string& title, const std::vector<con
 
 // "digit 3", "even digits", "mixture log ratio reward": what the runs of a task were asked for, with the keys in which
 // this task differs from others (`differing`).
-std::string task_title(const RunRecord& run, const std::vector<std::string>& differing);
+std::string task_title(const std::vector<const RunRecord*>& runs, const std::vector<std::string>& differing);
 
 // Samples of a run as a picture: a contact sheet of the first `count` images of samples.h5, or a scatter plot of points;
 // samples.png where there is no samples.h5. False if the run has neither.

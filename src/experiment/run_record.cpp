@@ -77,11 +77,18 @@ bool looks_like_run(const fs::path& folder) {
   return fs::exists(folder / "summary.json") || (fs::exists(folder / "command.json") && fs::exists(folder / "config.json"));
 }
 
-std::vector<fs::path> folders_under(const fs::path& root) {
-  std::vector<fs::path> folders = {root};
-  for (const auto& entry : fs::recursive_directory_iterator(root, fs::directory_options::skip_permission_denied)) {
-    if (entry.is_directory() && !entry.is_symlink()) folders.push_back(entry.path());
+// By hand: LibTorch exports a std::filesystem whose recursive iterator crashes.
+void add_folders_under(const fs::path& folder, std::vector<fs::path>& folders) {
+  folders.push_back(folder);
+  std::error_code unreadable;
+  for (const auto& entry : fs::directory_iterator(folder, unreadable)) {
+    if (entry.is_directory() && !entry.is_symlink()) add_folders_under(entry.path(), folders);
   }
+}
+
+std::vector<fs::path> folders_under(const fs::path& root) {
+  std::vector<fs::path> folders;
+  add_folders_under(root, folders);
   std::sort(folders.begin(), folders.end());
   return folders;
 }
