@@ -183,8 +183,10 @@ class SweepRunner {
   void handle_failure(const Running& running, const EndedProcess& ended) {
     CellProgress& progress = plan_.progress[running.cell];
     plan_.attempt_failed_resumed[running.cell] = running.resumed;
-    const bool hopeless = ended.signal == 0 && ended.exit_code == kInputErrorCode && !running.resumed;
-    const bool again = !stopping_ && ++failures_[running.cell] <= config_.retries && !hopeless;
+    const bool refused = ended.signal == 0 && ended.exit_code == kInputErrorCode;
+    // What it had saved cannot be gone on with (no latents, a damaged file): begun anew, which is no retry.
+    const bool unusable = refused && running.resumed;
+    const bool again = !stopping_ && (unusable || (++failures_[running.cell] <= config_.retries && !refused));
     if (again) {
       progress.stage = CellStage::kLeft;
       left_.push_front(running.cell);
