@@ -53,6 +53,7 @@ Target safetensors_index_target();
 Target hdf5_target();
 Target tree_target();
 Target idx_target();
+Target cifar_target();
 Target png_target();
 Target npz_target();
 Target npy_target();
