@@ -104,7 +104,7 @@ void visit_fields(FieldVisitor& v, EvaluateConfig& c) {
   visit_run_fields(v, c.run);
   visit(v, Field("samples", "the samples that are measured"), c.samples);
   visit(v, Field("reference", "what they are compared with; path may be an .npz with mu and sigma (pytorch-fid's statistics)"), c.reference);
-  visit(v, Field("classifier", "model folder that reads the classes; its penultimate layer makes the features unless features.type says otherwise"), c.classifier);
+  visit(v, Field("classifier", "model folder, or weights file, that reads the classes; its penultimate layer makes the features unless features.type says otherwise"), c.classifier);
   visit(v, Field("features", "what metrics stand on: the classifier's penultimate layer (without a classifier the samples' own numbers), the FID Inception, or the own numbers"), c.features);
   visit(v, Field("asked", "classes that the samples should be read as, for class_share"), c.asked);
   visit(v, Field("metrics", fmt::format("what is measured: {}; empty: all for which the config gives what they need", fmt::join(kMetrics, ", "))), c.metrics);

@@ -11,6 +11,7 @@
 #include "core/run_directory.h"
 #include "experiment/numbers.h"
 #include "experiment/report_sections.h"
+#include "experiment/run_curves.h"
 
 namespace linden {
 
@@ -41,7 +42,7 @@ std::map<std::string, Runs> runs_by_command(const RunCollection& collection, con
   return by_command;
 }
 
-// Every asked row key and column exists in some run.
+// Every asked row key, column and curve exists in some run.
 void check_names(const Runs& runs, const ReportConfig& config) {
   std::set<std::string> keys = {"run"}, metrics;
   for (const RunRecord* run : runs) {
@@ -57,6 +58,13 @@ void check_names(const Runs& runs, const ReportConfig& config) {
   };
   require(config.rows, keys, "rows", "config key");
   require(config.columns, metrics, "columns", "number");
+  // The usual curves are left out where runs do not have them; those that were asked for must be there.
+  const ReportConfig usual;
+  std::set<std::string> drawn = {"wall_seconds"};
+  for (const RunRecord* run : runs)
+    for (const std::string& name : curve_columns(*run)) drawn.insert(name);
+  if (config.curves != usual.curves) require(config.curves, drawn, "curves", "column of curve.csv or metrics.csv");
+  if (config.axis != usual.axis) require({config.axis}, drawn, "axis", "column of curve.csv or metrics.csv");
 }
 
 // The keys of the task as the runs have them ("reward" -> reward.type, reward.digit), less what is averaged over.

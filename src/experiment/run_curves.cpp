@@ -53,6 +53,21 @@ Curve run_curve(const RunRecord& run, const std::string& quantity, const std::st
   return curve;
 }
 
+std::vector<std::string> curve_columns(const RunRecord& run) {
+  std::vector<std::string> names;
+  for (const char* name : {"curve.csv", "metrics.csv"}) {
+    const fs::path file = run.folder() / name;
+    if (!fs::exists(file) || fs::file_size(file) == 0) continue;
+    try {
+      const CsvColumns columns = read_csv_columns(file);
+      names.insert(names.end(), columns.names.begin(), columns.names.end());
+    } catch (const InputError&) {
+      // The report lists the file where it would be drawn.
+    }
+  }
+  return names;
+}
+
 Curve mean_curve(const std::vector<Curve>& curves, const std::string& label) {
   Curve result;
   result.label = label;

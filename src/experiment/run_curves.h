@@ -15,6 +15,9 @@ namespace linden {
 // the file or a column is missing. InputError if the file is damaged.
 Curve run_curve(const RunRecord& run, const std::string& quantity, const std::string& axis);
 
+// Names of the columns of a run's curve.csv and metrics.csv; a damaged file has none.
+std::vector<std::string> curve_columns(const RunRecord& run);
+
 // Mean and mean -+ deviation of several curves. Between its points a curve keeps its last value (an anytime
 // quantity does not change before the next evaluation); the mean covers what all curves cover.
 Curve mean_curve(const std::vector<Curve>& curves, const std::string& label);

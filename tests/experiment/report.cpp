@@ -161,6 +161,17 @@ TEST_CASE("runs of different commands", "[unit]") {
     config.rows = {"method.typ"};
     CHECK(message_of([&] { write_report(config); }) == "rows: no run has the config key \"method.typ\"; the nearest one is \"method.type\"");
   }
+  SECTION("a curve or axis that no run has") {
+    config.command = "align";
+    write_file_atomically(folder / "runs/a/curve.csv", "nfe,mean_reward\n10,-1\n20,-0.5\n");
+    config.curves = {"mean_rewrad"};
+    CHECK(message_of([&] { write_report(config); }) ==
+          "curves: no run has the column of curve.csv or metrics.csv \"mean_rewrad\"; the nearest one is \"mean_reward\"");
+    config.curves = {"mean_reward"};
+    CHECK_NOTHROW(write_report(config));
+    config.axis = "nfes";
+    CHECK(message_of([&] { write_report(config); }) == "axis: no run has the column of curve.csv or metrics.csv \"nfes\"; the nearest one is \"nfe\"");
+  }
 }
 
 TEST_CASE("points are drawn, other samples are left out", "[unit]") {
