@@ -1,6 +1,11 @@
 #include "core/run_directory.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <ctime>
 #include <optional>
@@ -125,10 +130,34 @@ std::vector<std::string> require_same_run(const fs::path& folder, const std::str
 
 }  // namespace
 
+namespace {
+
+// One process a run folder: held until the process ends, however it ends.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& folder) {
+    descriptor_ = ::open((folder / "run.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (descriptor_ < 0) return;   // what cannot be written is reported where results are written
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;   // a disk without locks: goes on
+    ::close(descriptor_);
+    throw InputError(fmt::format("{}: another process is at work in this run folder; wait for it, or choose another --output", folder.string()));
+  }
+  ~FolderLock() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  FolderLock(const FolderLock&) = delete;
+
+ private:
+  int descriptor_ = -1;
+};
+
+}  // namespace
+
 struct RunDirectory::State {
   std::string command;
   fs::path path;
   bool resumed = false;
+  std::optional<FolderLock> lock;
   CommandRecord record;
   Clock::time_point start = Clock::now(), recorded = start;
   std::optional<MetricsFile> metrics;
@@ -146,6 +175,7 @@ RunDirectory::RunDirectory(const RunOptions& options, ConfigRef& config) : state
   s.command = options.command;
   s.resumed = options.resume;
   s.path = options.resume ? folder_to_resume(options) : new_folder(options);
+  s.lock.emplace(s.path);
   std::vector<std::string> changes;
   if (s.resumed) {
     const fs::path file = s.path / "command.json";

@@ -147,6 +147,13 @@ void check_asked_classes(const EvaluateConfig& config, int64_t num_classes) {
   }
 }
 
+void check_labels(const SampleSet& samples, const EvaluateConfig& config, int64_t num_classes) {
+  if (!samples.labels().defined() || num_classes == 0 || !asked(config, "accuracy")) return;
+  const int64_t low = samples.labels().min().item<int64_t>(), high = samples.labels().max().item<int64_t>();
+  check_input(low >= 0 && high < num_classes, "{}: the labels reach from {} to {}, but the classifier {} has the classes 0..{}", config.samples.path, low, high,
+              config.classifier, num_classes - 1);
+}
+
 // Statistics in place of reference samples; they serve the Frechet distance alone.
 std::optional<FeatureStatistics> reference_statistics(const SampleSetConfig& reference, const Embedder& embedder) {
   if (!holds_statistics(reference.path)) return std::nullopt;
@@ -185,6 +192,7 @@ EvaluateSummary evaluate(EvaluateConfig config, at::Device device) {
   config.metrics = settled_metrics(config, samples, holds_statistics(config.reference.path));
   const Embedder embedder(config.features, config.classifier, samples, device);
   check_asked_classes(config, embedder.num_classes());
+  check_labels(samples, config, embedder.num_classes());
   const std::optional<FeatureStatistics> statistics = reference_statistics(config.reference, embedder);
   std::optional<SampleSet> real;
   if (!statistics && !config.reference.path.empty()) real.emplace(config.reference);

@@ -41,6 +41,8 @@ Embedder::Embedder(const FeaturesConfig& features, const std::string& classifier
     check_input(samples.images(), "classifier: it reads images [S, C, Y, X], but the samples are [S, {}]; leave it empty", samples.shape()[0]);
     classifier_ = load_classifier(classifier_folder, device);
     classifier_name_ = model_class_name(classifier_folder);
+    check_input(classifier_->in_channels() == samples.shape()[0], "classifier {}: it reads images of {} channels, but the samples (samples.path) have {}",
+                classifier_folder, classifier_->in_channels(), samples.shape()[0]);
   }
   if (const auto* inception = std::get_if<InceptionFeaturesConfig>(&features)) {
     use_inception(*inception, samples);

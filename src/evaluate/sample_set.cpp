@@ -6,6 +6,7 @@
 #include <span>
 
 #include "core/error.h"
+#include "core/logging.h"
 #include "data/checksum_manifest.h"
 #include "data/cifar.h"
 #include "data/digits.h"
@@ -17,6 +18,8 @@ namespace linden {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr double kWideRange = 1.5;   // a sampler that does not clip leaves [-1, 1] a little
 
 const char* const kDataSets = "mnist_train, mnist_test, mnist_test_1000, cifar10_train, cifar10_test";
 
@@ -57,6 +60,16 @@ at::Tensor channels_first(const at::Tensor& samples) {
 // A run folder's own sample set.
 fs::path resolved(const fs::path& path) {
   return fs::is_directory(path) && fs::exists(path / "samples.h5") ? path / "samples.h5" : path;
+}
+
+// Images are bytes, or floats in [-1, 1]: whatever else would be measured as noise.
+void check_range(const at::Tensor& rows, const fs::path& file, const std::string& name) {
+  if (rows.scalar_type() == at::kByte || rows.numel() == 0) return;
+  check_input(rows.is_floating_point(), "{}: \"{}\" holds images as {}, wanted uint8, or floats in [-1, 1]", file.string(), name, toString(rows.scalar_type()));
+  const double low = rows.min().item<double>(), high = rows.max().item<double>();
+  if (low < -kWideRange || high > kWideRange)
+    log_warning("{}: \"{}\" holds images from {:.4g} to {:.4g}, but floats are read as [-1, 1] (bytes as uint8): the numbers below are hardly what is wanted",
+                file.string(), name, low, high);
 }
 
 }  // namespace
@@ -100,13 +113,18 @@ void SampleSet::read_array(const SampleSetConfig& config, const fs::path& file) 
   check_input(rows_.defined(), "{}: no array \"{}\"; it holds: {} (choose with \"dataset\")", file.string(), config.dataset, arrays.names());
   check_input(rows_.dim() == 2 || rows_.dim() == 4, "{}: \"{}\" has shape [{}], wanted [S, C, Y, X] or [S, D]", file.string(), config.dataset,
               fmt::join(rows_.sizes(), ", "));
+  if (rows_.dim() == 4) check_range(rows_, file, config.dataset);
   const auto column = [&](const std::string& name, at::ScalarType dtype) {
     at::Tensor values = arrays.find(name);
     check_input(!values.defined() || values.numel() == rows_.size(0), "{}: \"{}\" has {} values for {} samples", file.string(), name,
                 values.defined() ? values.numel() : 0, rows_.size(0));
     return values.defined() ? values.reshape({-1}).to(dtype) : values;
   };
-  labels_ = column(config.labels, at::kLong);
+  labels_ = column(config.labels, at::kDouble);
+  if (labels_.defined()) {
+    check_input(labels_.eq(labels_.floor()).all().item<bool>(), "{}: \"{}\" holds fractions, wanted whole numbers of classes", file.string(), config.labels);
+    labels_ = labels_.to(at::kLong);
+  }
   rewards_ = column("reward", at::kDouble);
 }
 

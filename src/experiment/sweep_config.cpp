@@ -307,8 +307,10 @@ void add_assignments(SweepConfig& config, const std::vector<std::string>& assign
     if (equals == std::string::npos || equals == 0)
       throw ConfigError(fmt::format("--set {}: wanted KEY=VALUE, for example --set num_samples=100", assignment));
     const std::string key = assignment.substr(0, equals), text = assignment.substr(equals + 1);
-    bool given = is_axis(config.axes, key);
-    for (const SweepConditional& part : config.conditional) given = given || is_axis(part.axes, key);
+    // "method.type" is decided by an axis over whole methods, too.
+    const std::string decided = key.ends_with(".type") ? key.substr(0, key.size() - 5) : key;
+    bool given = is_axis(config.axes, key) || is_axis(config.axes, decided);
+    for (const SweepConditional& part : config.conditional) given = given || is_axis(part.axes, key) || is_axis(part.axes, decided);
     if (given) throw ConfigError(fmt::format("--set {}: {} is an axis of {}; give its values there", assignment, key, config.file.string()));
     const Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false, /*ignore_comments=*/true);
     std::erase_if(config.set, [&](const auto& earlier) { return earlier.first == key; });

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr int kKeptAttempts = 3;
 // What every run folder has from its first moment: nothing to resume from.
-const std::set<std::string> kBookkeeping = {"config.json", "command.json", "environment.json", "log.txt", "log.jsonl", "metrics.csv"};
+const std::set<std::string> kBookkeeping = {"config.json", "run.lock", "command.json", "environment.json", "log.txt", "log.jsonl", "metrics.csv"};
 
 std::unique_ptr<ConfigRef> config_in(const fs::path& file, const SweepTarget& target) {
   std::unique_ptr<ConfigRef> config = target.config();
@@ -191,7 +191,11 @@ CellState SweepFolder::state_of(const std::string& cell, const std::string& hash
   } catch (const InputError&) {
     return CellState::kUnusable;
   }
-  if (fs::exists(run / "summary.json")) return CellState::kDone;
+  try {
+    if (fs::exists(run / "summary.json") && !flatten_json(run / "summary.json").empty()) return CellState::kDone;
+  } catch (const InputError&) {
+    return CellState::kUnusable;   // damaged: what it measured is lost
+  }
   return target.can_resume && has_results(run) ? CellState::kBegun : CellState::kUnusable;
 }
 

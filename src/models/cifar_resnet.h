@@ -40,6 +40,7 @@ class CifarResNetImpl : public ImageClassifier {
   explicit CifarResNetImpl(const CifarResNetConfig& config);
   at::Tensor logits(const at::Tensor& x) override;    // x: [B, 3, 32, 32]
   at::Tensor features(const at::Tensor& x) override;  // [B, 64]
+  int64_t in_channels() const override { return 3; }
   int64_t num_classes() const override { return config_.num_classes; }
   int64_t num_features() const override;
   void save(const std::filesystem::path& folder, at::ScalarType dtype) const override;

@@ -26,6 +26,7 @@ class DigitClassifierImpl : public ImageClassifier {
   explicit DigitClassifierImpl(const DigitClassifierConfig& config);
   at::Tensor logits(const at::Tensor& x) override;
   at::Tensor features(const at::Tensor& x) override;  // [B, 32 (Y/4) (X/4)]
+  int64_t in_channels() const override { return config_.in_channels; }
   int64_t num_classes() const override { return config_.num_classes; }
   int64_t num_features() const override { return linear->options.in_features(); }
   void save(const std::filesystem::path& folder, at::ScalarType dtype) const override;

@@ -17,6 +17,7 @@ class ImageClassifier : public torch::nn::Module {
   virtual at::Tensor logits(const at::Tensor& x) = 0;
   // The input of the last linear layer. [B, num_features()]
   virtual at::Tensor features(const at::Tensor& x) = 0;
+  virtual int64_t in_channels() const = 0;
   virtual int64_t num_classes() const = 0;
   virtual int64_t num_features() const = 0;
   // Writes a model folder (config.json, model.safetensors with floating tensors as `dtype`).

@@ -31,6 +31,7 @@ class DigitJudgeImpl : public ImageClassifier {
   explicit DigitJudgeImpl(const DigitJudgeConfig& config);
   at::Tensor logits(const at::Tensor& x) override;
   at::Tensor features(const at::Tensor& x) override;  // [B, channels.back()]
+  int64_t in_channels() const override { return config_.in_channels; }
   int64_t num_classes() const override { return config_.num_classes; }
   int64_t num_features() const override { return config_.channels.back(); }
   void save(const std::filesystem::path& folder, at::ScalarType dtype) const override;

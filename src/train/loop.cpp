@@ -43,6 +43,8 @@ class Training {
 
   TrainSummary run() {
     resume();
+    if (done_.step > config_.steps)
+      throw ConfigError(fmt::format("steps is {}, but this run has done {} already: give at least as many, or start another run without --resume", config_.steps, done_.step));
     log_info("{} {}: {} parameters, {} examples, {} steps an epoch, on {}", task_name(), model_type(config_.model), weights_.num_parameters(),
              set_.examples.size(0), plan_.steps_per_epoch(), device_.str());
     Progress progress("train", config_.steps, "step", done_.step);

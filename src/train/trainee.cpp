@@ -52,8 +52,11 @@ Trainee build(const MlpModel& c, bool) { return noise_trainee<MlpDenoiser>(c.lay
 Trainee build(const DigitClassifierModel& c, bool channels_last) { return classifier_trainee<DigitClassifierImpl>(c.layout, channels_last); }
 Trainee build(const DigitJudgeModel& c, bool channels_last) { return classifier_trainee<DigitJudgeImpl>(c.layout, channels_last); }
 
-// What each layout is fed; a U-Net and the judge take any rows and columns, said by what they are trained on.
-Shape wanted_shape(const UNet2DModel& c, const Shape& shape) { return shape.size() == 3 ? Shape{c.layout.in_channels, shape[1], shape[2]} : Shape{c.layout.in_channels, c.layout.sample_size, c.layout.sample_size}; }
+// What each layout is fed; the judge, and a U-Net whose sample_size is 0, take any rows and columns.
+Shape wanted_shape(const UNet2DModel& c, const Shape& shape) {
+  const int64_t size = c.layout.sample_size;
+  return size == 0 && shape.size() == 3 ? Shape{c.layout.in_channels, shape[1], shape[2]} : Shape{c.layout.in_channels, size, size};
+}
 Shape wanted_shape(const MlpModel& c, const Shape&) { return {c.layout.data_dim}; }
 Shape wanted_shape(const DigitClassifierModel& c, const Shape&) { return {c.layout.in_channels, c.layout.image_size, c.layout.image_size}; }
 Shape wanted_shape(const DigitJudgeModel& c, const Shape& shape) { return shape.size() == 3 ? Shape{c.layout.in_channels, shape[1], shape[2]} : Shape{c.layout.in_channels, 32, 32}; }

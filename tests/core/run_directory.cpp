@@ -100,6 +100,17 @@ TEST_CASE("a run never writes over another", "[unit]") {
   CHECK_THAT(message_of([&] { make_run(folder / "c" / "d", false); }), ContainsSubstring("cannot make the run folder"));
 }
 
+TEST_CASE("a run folder has one process at work", "[unit]") {
+  TemporaryFolder folder;
+  ToyConfig config;
+  ConfigRefOf<ToyConfig> ref(config);
+  {
+    const RunDirectory run({"align", "toy", folder / "a", false, "linden align toy.json"}, ref);
+    CHECK_THAT(message_of([&] { make_run(folder / "a", true); }), ContainsSubstring("a: another process is at work in this run folder; wait for it"));
+  }
+  CHECK(make_run(folder / "a", true) == folder / "a");
+}
+
 TEST_CASE("--resume wants a run of the same command", "[unit]") {
   TemporaryFolder folder;
   CHECK_THAT(message_of([&] { make_run(folder / "a", true); }), ContainsSubstring("this folder holds no run"));

@@ -26,6 +26,9 @@ TEST_CASE("linden train: stopped by SIGINT and resumed equals one run", "[e2e]")
   for (const char* file : {"metrics.csv", "model/model.safetensors", "step_4000/optimizer.safetensors"})
     CHECK(read_text_file(folder / "whole" / file) == read_text_file(folder / "parts" / file));
   CHECK(std::filesystem::exists(folder / "parts" / "summary.json"));
+  const test::CommandResult fewer = test::run_linden(train + " --output " + parts + " --resume --set steps=10");
+  CHECK(fewer.exit_code == 2);
+  CHECK_THAT(fewer.output, ContainsSubstring("steps is 10, but this run has done"));
 }
 
 TEST_CASE("linden train refuses bad input with exit code 2", "[e2e]") {

@@ -251,4 +251,15 @@ TEST_CASE("pytorch-fid's statistics files are checked", "[unit]") {
   CHECK(message({{"mu", at::zeros({3})}}) == file + ": no statistics: wanted the arrays \"mu\" [F] and \"sigma\" [F, F]");
   CHECK(message({{"mu", at::zeros({3})}, {"sigma", at::zeros({3, 4})}}) == file + ": \"mu\" is [3] and \"sigma\" is [3, 4], wanted [F] and [F, F]");
   CHECK(message({{"mu", at::full({1}, NAN)}, {"sigma", at::zeros({1, 1})}}) == file + ": the statistics hold NaN or infinity");
+  CHECK(message({{"mu", at::zeros({2})}, {"sigma", at::ones({2, 2}).triu()}}) == file + ": \"sigma\" is not symmetric, so it is no covariance");
+  CHECK(message({{"mu", at::zeros({2})}, {"sigma", -at::eye(2)}}) == file + ": \"sigma\" has the eigenvalue -1, so it is no covariance");
+}
+
+TEST_CASE("images and labels that cannot be what they are called are refused", "[unit]") {
+  TemporaryFolder folder;
+  const std::string file = (folder / "s.h5").string();
+  write_set(file, at::zeros({3, 1, 4, 4}, at::kLong));
+  CHECK(message_of([&] { SampleSet bad(at_path(file)); }) == file + ": \"samples\" holds images as Long, wanted uint8, or floats in [-1, 1]");
+  write_set(file, at::zeros({3, 1, 4, 4}), at::tensor({0.5, 1.0, 2.0}));
+  CHECK(message_of([&] { SampleSet bad(at_path(file)); }) == file + ": \"labels\" holds fractions, wanted whole numbers of classes");
 }

@@ -189,6 +189,8 @@ TEST_CASE("assignments of the command line replace fixed ones, and never an axis
   CHECK(value(cell, "nfe") == "9");
   CHECK(value(cell, "device") == "\"cpu\"");
   CHECK_THAT(message_of([&] { add_assignments(config, {"seed=3"}); }), ContainsSubstring("--set seed=3: seed is an axis of"));
+  SweepConfig methods = fixture.read(R"("axes": {"method": [{"type": "dts"}]})");
+  CHECK_THAT(message_of([&] { add_assignments(methods, {"method.type=best_of_n"}); }), ContainsSubstring("--set method.type=best_of_n: method.type is an axis of"));
 }
 
 TEST_CASE("what is done is what the folder says", "[unit]") {
