@@ -8,7 +8,8 @@
 //   dpmpp_2m          1 - linspace(1, 1/T, N+1), reversed, without its last (0), shifted
 //                                                               (DPMSolverMultistepScheduler, use_flow_sigmas)
 // sigma_convention "wan" (Wan-Video/Wan2.1, wan/utils/fm_solvers_unipc.py), for every sampler:
-//   linspace(1 - 1/T, 0, N+1) without its last, shifted.
+//   linspace(1 - 1/T, 0, N+1) without its last, shifted. These are Wan's levels for UniPC, its default; its own DPM++ starts
+//   at 1 instead, which is not offered.
 // A sigma of 0 is appended to each. Timesteps are T sigma truncated to an integer, but for diffusers' euler.
 #pragma once
 
