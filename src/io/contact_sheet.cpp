@@ -39,4 +39,10 @@ at::Tensor contact_sheet(const at::Tensor& images, int64_t columns, int64_t scal
   return sheet;
 }
 
+at::Tensor clip_sheet(const at::Tensor& video, int64_t scale, int64_t gap) {
+  check(video.dim() == 5 && video.size(0) > 0 && video.size(2) > 0, "clip_sheet: wanted [B, C, F, Y, X] with B, F > 0, got {}",
+        fmt::streamed(video.sizes()));
+  return contact_sheet(video.transpose(1, 2).flatten(0, 1), video.size(2), scale, gap);
+}
+
 }  // namespace linden

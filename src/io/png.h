@@ -22,4 +22,7 @@ at::Tensor read_png(const std::filesystem::path& path, std::map<std::string, std
 // each pixel drawn `scale` x `scale`. columns = 0: about square. NaN is black.
 at::Tensor contact_sheet(const at::Tensor& images, int64_t columns = 0, int64_t scale = 1, int64_t gap = 2);
 
+// video [B, C, F, Y, X] in [-1, 1] -> a contact sheet with one clip a row, its frames from left to right.
+at::Tensor clip_sheet(const at::Tensor& video, int64_t scale = 1, int64_t gap = 2);
+
 }  // namespace linden
