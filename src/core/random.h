@@ -25,6 +25,7 @@ enum class Purpose : uint32_t {
   kTrainingNoise = 7,  // training noise
   kWeights = 8,        // initial weights
   kEvaluation = 9,     // subsampling in metrics
+  kClip = 10,          // content of a clip that is made on the fly
 };
 
 // Ten rounds of Philox on one counter.

@@ -19,7 +19,7 @@ void require_file(const fs::path& file) {
   check_input(fs::exists(file),
               "{}: missing; put the four files of MNIST (train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, "
               "t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz) into the folder mnist/ of your data folder and set LINDEN_DATA to "
-              "that data folder (now {}), or use the thousand digits of the repository: data.split \"shipped\"",
+              "that data folder (now {}), or use the thousand digits of the repository, \"shipped\"",
               file.string(), data_folder().string());
 }
 

@@ -68,7 +68,7 @@ TEST_CASE("missing digits: the message says what to put where", "[unit]") {
   CHECK_THROWS_AS(load_digits("train"), InputError);
   CHECK_THAT(message, ContainsSubstring((folder / "mnist/train-images-idx3-ubyte.gz").string() + ": missing"));
   CHECK_THAT(message, ContainsSubstring("set LINDEN_DATA to that data folder (now " + folder.path.string() + ")"));
-  CHECK_THAT(message, ContainsSubstring("data.split \"shipped\""));
+  CHECK_THAT(message, ContainsSubstring("or use the thousand digits of the repository, \"shipped\""));
 }
 
 TEST_CASE("digits that do not fit are refused", "[unit]") {
