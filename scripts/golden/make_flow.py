@@ -109,8 +109,8 @@ def wan_case(kind, shift, steps, order):
     if kind == "unipc":
         return {"timesteps": timesteps, "sigmas": sigmas, "samples": wan_unipc(sigmas, order)}
     x, samples = start().double(), [start().double()]
-    for now, then in zip(sigmas[:-1].tolist(), sigmas[1:].tolist()):
-        x = x + (then - now) * velocity(x, now)
+    for sigma, following in zip(sigmas[:-1].tolist(), sigmas[1:].tolist()):
+        x = x + (following - sigma) * velocity(x, sigma)
         samples.append(x)
     return {"timesteps": timesteps, "sigmas": sigmas, "samples": torch.stack(samples).float()}
 
