@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 #include <utility>
 
 #include "core/error.h"
@@ -111,11 +112,12 @@ RunCollection collect_runs(const std::vector<fs::path>& roots) {
   check_input(!roots.empty(), "no folder of runs was named; give one or more: linden report runs/quickstart --output report");
   RunCollection collection;
   size_t num_searched = 0;
+  std::set<fs::path> seen;   // a folder named twice counts once
   for (const fs::path& root : roots) {
     check_input(fs::is_directory(root), "{}: there is no such folder; name a folder that holds run folders", root.string());
     for (const fs::path& folder : folders_under(root)) {
       ++num_searched;
-      if (!looks_like_run(folder)) continue;
+      if (!looks_like_run(folder) || !seen.insert(fs::canonical(folder)).second) continue;
       const std::string name = name_of(folder, root, roots.size() > 1);
       try {
         RunRecord record(folder, name);

@@ -92,6 +92,7 @@ TEST_CASE("broken folders are listed with their reason, the rest is reported", "
   const RunCollection collection = collect_runs({folder / "runs"});
   REQUIRE(collection.runs.size() == 1);
   REQUIRE(collection.broken.size() == 4);
+  CHECK(collect_runs({folder / "runs", folder / "runs", folder / "runs/good"}).runs.size() == 1);   // a folder counts once
   const ReportFiles files = write_report(config_for(folder, "runs"));
   CHECK(files.num_runs == 1);
   CHECK(files.num_broken == 4);
