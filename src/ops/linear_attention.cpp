@@ -109,7 +109,8 @@ void check_linear_attention(const LinearAttentionInputs& in, const FeatureMapCon
 }
 
 at::Tensor linear_attention(const LinearAttentionInputs& in, const LinearAttentionConfig& config) {
-  check_linear_attention(in, config.feature_map);
+  // Counts that lie on a CUDA device are not waited for; the kernels clamp them to 0 .. N.
+  check_linear_attention(in, config.feature_map, config.check_finite || !in.num_valid.defined() || in.num_valid.is_cpu());
   if (config.check_finite) check_denominators(in, config.feature_map);
   return LinearAttentionFunction<Dispatched>::apply(in.q, in.k, in.v, or_nullopt(in.w_q), or_nullopt(in.w_k), or_nullopt(in.num_valid),
                                                     config.feature_map);

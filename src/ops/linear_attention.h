@@ -18,7 +18,7 @@ void visit_fields(FieldVisitor& v, LinearAttentionConfig& c);
 // q, k, v: [B, N, H, D] in fp32, bf16, fp16 or fp64, B, N, H >= 1, D in {32, 64, 96, 128}, any strides, one device.
 // w_q, w_k: [H, D, D] for hedgehog, [H, D, d] with d <= 16 for taylor2, undefined for the other maps; in q's dtype or
 // the accumulators' (fp32). num_valid: [B] int64, 0 .. N; tokens from num_valid[b] on are neither read nor summed, and
-// their rows of the output and of the gradients are 0.
+// their rows of the output and of the gradients are 0. Counts on a CUDA device are checked only under check_finite (else clamped).
 // Returns [B, N, H, D] in q's dtype, contiguous. Sums are fp32 (fp64 for fp64) and deterministic: two runs are bit-equal,
 // on the CPU for any number of threads. Differentiable once in q, k, v, w_q and w_k.
 // Throws CheckError with argument, what it got and what it wants.

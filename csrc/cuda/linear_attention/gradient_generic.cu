@@ -1,0 +1,257 @@
+// The gradient of one side, queries or keys: README.md, "Backward". One block of threads a stretch of tokens.
+#include "csrc/cuda/linear_attention/instantiate.cuh"
+#include "csrc/cuda/linear_attention/launch.h"
+
+namespace linden::cuda {
+namespace linear_attention {
+namespace {
+
+// Of one row: dphi = scale (y S^T) + bias z; mean[b] = <phi, dphi> over block b.
+template <class Engine, int kWidth>
+struct RowFactors {
+  float scale[Engine::kRows], bias[Engine::kRows], mean[kMaxBlocks<kWidth>][Engine::kRows];
+};
+
+// Adds dy of chunk c of block b, from dphi, to grad. All maps but taylor2; the map is chosen outside the loops.
+template <class Engine, int kWidth>
+__device__ void add_map_gradient(FeatureMap map, int b, int c, const typename Engine::Rows& phi, const typename Engine::Chunk& grad_phi,
+                                 const RowFactors<Engine, kWidth>& factors, typename Engine::Chunk& grad) {
+  const auto for_each = [&](auto function) {
+#pragma unroll
+    for (int i = 0; i < Engine::kRows; ++i)
+#pragma unroll
+      for (int j = 0; j < Engine::kChunkColumns; ++j)
+        grad[i][j] += function(phi.get(i, c * Engine::kChunkColumns + j), grad_phi[i][j], factors.mean[b][i]);
+  };
+  switch (map) {
+    case FeatureMap::kHedgehog:
+    case FeatureMap::kSoftmax: {
+      const float sign = b == 0 ? 1.f : -1.f;
+      for_each([sign](float f, float g, float mean) { return sign * f * (g - mean); });
+      break;
+    }
+    case FeatureMap::kEluPlusOne: for_each([](float f, float g, float) { return g * fminf(f, 1.f); }); break;
+    case FeatureMap::kRelu: for_each([](float f, float g, float) { return f > 0 ? g : 0.f; }); break;
+    case FeatureMap::kExp: for_each([](float f, float g, float) { return g * f; }); break;  // shift and a row's sum count as constants
+    case FeatureMap::kTaylor2: break;
+  }
+}
+
+// Adds g of the features p0 .. p0 + 31 (in `g`, [rows, 32 + 1]) to du [rows, 16] of this warp's rows.
+template <class Engine>
+__device__ void add_taylor_gradient(const FeatureContext& context, const float* g, const float* u, float* grad_u, int p0) {
+  const int d = context.projected_dim;
+  const TaylorTable table{d};
+  for (int item = Engine::lane(); item < Engine::kWarpRows * kMaxProjected; item += 32) {
+    const int row = item / kMaxProjected, i = item % kMaxProjected;
+    if (i >= d) continue;
+    const float* const g_row = g + row * (kChunk + 1);
+    const auto grad = [&](int p) { return p >= p0 && p < p0 + kChunk ? g_row[p - p0] : 0.f; };
+    float total = grad_u[item] + grad(1 + i);
+    for (int j = 0; j < d; ++j)  // c_ii is 1 / sqrt(2) and u_i counts twice
+      total += grad(table.pair(min(i, j), max(i, j))) * u[row * kMaxProjected + j] * (i == j ? 1.4142135623730951f : 1.f);
+    grad_u[item] = total;
+  }
+  __syncwarp();
+}
+
+template <class Engine, class T, int kWidth>
+__global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constant__ GradientParams p, int stages) {
+  using Element = typename Engine::Element;
+  extern __shared__ __align__(16) unsigned char shared[];
+  const LinearAttentionShape& shape = p.shape;
+  Memory<Engine, kWidth> memory(shared, shape, Use::kGradient, stages);
+  const Stretch s = this_stretch(shape, Engine::kTokens);
+  const int warp = threadIdx.x / 32, row0 = warp * Engine::kWarpRows, head_dim = shape.head_dim;
+  const int blocks = feature_blocks(shape.map, shape.feature_dim, kWidth);
+  const bool taylor = shape.map == FeatureMap::kTaylor2;
+  const T* const x = rows_of<const T>(p.x, s);
+  const T* const y = rows_of<const T>(p.y, s);
+  T* const grad_x = rows_of<T>(p.grad_x, s);
+  T* const grad_y = p.queries ? nullptr : rows_of<T>(p.grad_y, s);
+  load_constants(memory, shape, s, p.w, p.shift);
+  StateReader<Engine, kWidth> state{shape, p.state + static_cast<int64_t>(s.head_row) * shape.feature_dim * head_dim, memory.state,
+                                    padded_features(shape.map, shape.feature_dim, kWidth)};
+  state.load_all(p.sum + static_cast<int64_t>(s.head_row) * shape.feature_dim, memory.sum);
+  const FeatureContext context = feature_context(memory, shape, p.queries);
+  const float floor = shape.eps * s.end;
+  const auto add = [](float a, float b) { return a + b; };
+
+  typename Engine::Outer grad_w = {};
+  write_zeros(grad_x, p.grad_x.token_stride, padding_tiles(s, Engine::kTokens, shape.tokens), head_dim);
+  if (!p.queries) write_zeros(grad_y, p.grad_y.token_stride, padding_tiles(s, Engine::kTokens, shape.tokens), head_dim);
+  const auto load = [&](int first, int stage) {
+    load_rows<T, Element, kWidth>(memory.x_at(stage), x, p.x.token_stride, first, Engine::kTokens, s.end, head_dim);
+    load_rows<T, Element, kWidth>(memory.y_at(stage), y, p.y.token_stride, first, Engine::kTokens, s.end, head_dim);
+  };
+  for_each_tile(s, Engine::kTokens, stages, load, [&](int first, int stage) {
+    const Tile<Element> tile_x = memory.x_at(stage), tile_y = memory.y_at(stage);
+    const auto valid = [&](int i) { return first + row0 + Engine::row(i) < s.end; };
+
+    // phi, and its products with z
+    typename Engine::Rows phi[kMaxBlocks<kWidth>];
+    RowFactors<Engine, kWidth> factors;
+    float sum_product[kMaxBlocks<kWidth>][Engine::kRows] = {}, state_product[kMaxBlocks<kWidth>][Engine::kRows] = {};
+    {
+#pragma unroll
+      for (int b = 0; b < kMaxBlocks<kWidth>; ++b) {
+        if (b >= blocks) break;
+        float values[Engine::kRows][Engine::kColumns];
+        if (b == 0 || !taylor) project<Engine, kWidth>(context, tile_x, row0, memory.w, memory.u, values);  // again for a second block: a copy would not fit the registers
+        features<Engine, kWidth>(context, values, b, row0);
+        Engine::set_rows(phi[b], values);
+#pragma unroll
+        for (int j = 0; j < Engine::kColumns; ++j) {
+          const int feature = b * kWidth + Engine::column(j);
+          const float z = feature < state.padded ? memory.sum[feature] : 0.f;
+#pragma unroll
+          for (int i = 0; i < Engine::kRows; ++i) sum_product[b][i] += phi[b].get(i, j) * z;
+        }
+#pragma unroll
+        for (int i = 0; i < Engine::kRows; ++i) sum_product[b][i] = Engine::reduce_row(sum_product[b][i], add);
+      }
+    }
+    // phi S: of keys it is dv; its product with y gives the denominator's gradient and the means
+#pragma unroll
+    for (int c = 0; c < kWidth / kChunk; ++c) {
+      if (c * kChunk >= head_dim) break;
+      state.want_columns(c);
+      typename Engine::Chunk total = {}, y_chunk;
+      Engine::read_chunk(y_chunk, tile_y, row0, c);
+#pragma unroll
+      for (int b = 0; b < kMaxBlocks<kWidth>; ++b) {
+        if (b >= blocks) break;
+        typename Engine::Chunk chunk = {};
+        Engine::stage(phi[b], memory.scratch, row0);
+        Engine::multiply(chunk, phi[b], memory.scratch, row0, state.tile, b * kWidth, state.column(c), min(kWidth, state.padded - b * kWidth));
+#pragma unroll
+        for (int i = 0; i < Engine::kRows; ++i)
+#pragma unroll
+          for (int j = 0; j < Engine::kChunkColumns; ++j) {
+            state_product[b][i] += chunk[i][j] * y_chunk[i][j];
+            total[i][j] += chunk[i][j];
+          }
+      }
+#pragma unroll
+      for (int i = 0; i < Engine::kRows; ++i)
+#pragma unroll
+        for (int j = 0; j < Engine::kChunkColumns; ++j) total[i][j] = valid(i) ? total[i][j] : 0.f;
+      if (!p.queries) write_chunk<Engine>(grad_y, p.grad_y.token_stride, first + row0, shape.tokens, c, head_dim, total);
+    }
+#pragma unroll
+    for (int i = 0; i < Engine::kRows; ++i) {
+      float denominator = 0, numerator = 0;
+#pragma unroll
+      for (int b = 0; b < kMaxBlocks<kWidth>; ++b) {
+        if (b >= blocks) break;
+        state_product[b][i] = Engine::reduce_row(state_product[b][i], add);
+        numerator += state_product[b][i];
+        denominator += sum_product[b][i];
+      }
+      if (p.queries) {
+        factors.scale[i] = 1 / fmaxf(denominator, floor);
+        factors.bias[i] = denominator < floor ? 0.f : -numerator * factors.scale[i] * factors.scale[i];
+        if (valid(i) && Engine::leads_row())
+          store<float, 2>(p.token_scale + (static_cast<int64_t>(s.head_row) * shape.tokens + first + row0 + Engine::row(i)) * 2,
+                          {factors.scale[i], factors.bias[i]});
+      } else {
+        factors.scale[i] = factors.bias[i] = 1;
+      }
+#pragma unroll
+      for (int b = 0; b < kMaxBlocks<kWidth>; ++b) factors.mean[b][i] = factors.scale[i] * state_product[b][i] + factors.bias[i] * sum_product[b][i];
+    }
+
+    // dphi, and through the map to dy
+    typename Engine::Rows grad_projected;  // dy
+    const auto grad_features = [&](typename Engine::Chunk& chunk, int p0, int b) {  // dphi of features p0 .. p0 + 31 of block b
+      Engine::multiply_transposed(chunk, tile_y, row0, state.tile, state.row(p0, b));
+#pragma unroll
+      for (int j = 0; j < Engine::kChunkColumns; ++j) {
+        const float z = memory.sum[b * kWidth + p0 + Engine::column(j)];
+#pragma unroll
+        for (int i = 0; i < Engine::kRows; ++i) chunk[i][j] = factors.scale[i] * chunk[i][j] + factors.bias[i] * z;
+      }
+    };
+    if (taylor) {
+      float* const warp_rows = memory.warp_rows + warp * Engine::kWarpRows * (kChunk + 1);
+      float* const grad_u = memory.grad_u + row0 * kMaxProjected;
+      for (int n = Engine::lane(); n < Engine::kWarpRows * kMaxProjected; n += 32) grad_u[n] = 0;
+      for (int p0 = 0; p0 < state.padded; p0 += kChunk) {
+        state.want_rows(p0, 1);
+        typename Engine::Chunk chunk = {};
+        grad_features(chunk, p0, 0);
+        __syncwarp();
+#pragma unroll
+        for (int i = 0; i < Engine::kRows; ++i)
+#pragma unroll
+          for (int j = 0; j < Engine::kChunkColumns; ++j) warp_rows[Engine::row(i) * (kChunk + 1) + Engine::column(j)] = valid(i) ? chunk[i][j] : 0.f;
+        __syncwarp();
+        add_taylor_gradient<Engine>(context, warp_rows, memory.u + row0 * kMaxProjected, grad_u, p0);
+      }
+      float grad_values[Engine::kRows][Engine::kColumns];
+#pragma unroll
+      for (int i = 0; i < Engine::kRows; ++i)
+#pragma unroll
+        for (int j = 0; j < Engine::kColumns; ++j)
+          grad_values[i][j] = Engine::column(j) < shape.projected_dim ? grad_u[Engine::row(i) * kMaxProjected + Engine::column(j)] : 0.f;
+      Engine::set_rows(grad_projected, grad_values);
+    } else {
+#pragma unroll
+      for (int c = 0; c < kWidth / kChunk; ++c) {
+        state.want_rows(c * kChunk, blocks);
+        typename Engine::Chunk grad = {};
+#pragma unroll
+        for (int b = 0; b < 2; ++b) {  // hedgehog has the most
+          if (b >= blocks) break;
+          typename Engine::Chunk chunk = {};
+          grad_features(chunk, c * kChunk, b);
+          add_map_gradient<Engine, kWidth>(shape.map, b, c, phi[b], chunk, factors, grad);
+        }
+#pragma unroll
+        for (int i = 0; i < Engine::kRows; ++i)
+#pragma unroll
+          for (int j = 0; j < Engine::kChunkColumns; ++j) grad[i][j] = valid(i) ? grad[i][j] : 0.f;
+        if (shape.projected_dim == 0) write_chunk<Engine>(grad_x, p.grad_x.token_stride, first + row0, shape.tokens, c, head_dim, grad);  // dx = dy
+        else Engine::set_chunk(grad_projected, c, grad);
+      }
+    }
+
+    // dx = dy W^T, dW = sum x^T dy
+    if (shape.projected_dim == 0) return;
+    __syncwarp();
+    Engine::store(tile_y, row0, grad_projected);  // over its own rows of y
+    __syncwarp();
+    for (int c = 0; c < kWidth / kChunk; ++c) {
+      if (c * kChunk >= head_dim) break;
+      typename Engine::Chunk chunk = {};
+      Engine::multiply_transposed(chunk, tile_y, row0, memory.w, c * kChunk, taylor ? kMaxProjected : kWidth);
+      write_chunk<Engine>(grad_x, p.grad_x.token_stride, first + row0, shape.tokens, c, head_dim, chunk);
+    }
+    __syncthreads();
+    Engine::add_outer(grad_w, tile_x, tile_y);
+  });
+  if (shape.projected_dim == 0) return;
+  const int64_t part = static_cast<int64_t>(s.stretch) * shape.batch * shape.heads + s.head_row;
+  float* const out = p.partial_w + part * head_dim * shape.projected_dim;
+  Engine::for_each(grad_w, [&](int r, int d, float value) {
+    if (r < head_dim && d < shape.projected_dim) out[r * shape.projected_dim + d] = value;
+  });
+}
+
+struct LaunchGradient {
+  const GradientParams& p;
+  template <class Engine, class T, int kWidth>
+  cudaError_t run() const {
+    const dim3 grid(p.shape.batch * p.shape.heads * p.shape.splits);
+    return launch_with_memory<Engine, kWidth>(gradient_kernel<Engine, T, kWidth>, grid, Use::kGradient, p);
+  }
+};
+
+}  // namespace
+}  // namespace linear_attention
+
+cudaError_t launch_gradient(const GradientParams& params) {
+  return linear_attention::instantiate(params.shape, linear_attention::LaunchGradient{params});
+}
+
+}  // namespace linden::cuda

@@ -1,0 +1,143 @@
+// What is small: the maximum of k for the exp map, sums of the stretches' parts, and how many stretches there are.
+#include <algorithm>
+
+#include "csrc/cuda/linear_attention/instantiate.cuh"
+#include "csrc/cuda/linear_attention/launch.h"
+
+namespace linden::cuda {
+namespace linear_attention {
+namespace {
+
+// 8 columns a thread, kThreads / (D / 8) rows at once.
+template <class T>
+__global__ __launch_bounds__(kThreads) void key_shift_kernel(const __grid_constant__ KeyShiftParams p) {
+  __shared__ float largest[kThreads * 8];
+  const LinearAttentionShape& shape = p.shape;
+  const Stretch s = this_stretch(shape, 1);
+  const int pieces = shape.head_dim / 8, rows = kThreads / pieces, piece = threadIdx.x % pieces, row = threadIdx.x / pieces;
+  const T* const x = rows_of<const T>(p.x, s);
+  float local[8];
+  for (int e = 0; e < 8; ++e) local[e] = -INFINITY;
+  if (row < rows)
+    for (int token = s.first_tile + row; token < min(s.last_tile, s.end); token += rows) {
+      const Vector<T, 8> values = load<T, 8>(x + token * p.x.token_stride + piece * 8);
+      for (int e = 0; e < 8; ++e) local[e] = fmaxf(local[e], to_float(values.element[e]));
+    }
+  for (int e = 0; e < 8; ++e) largest[threadIdx.x * 8 + e] = local[e];
+  __syncthreads();
+  const int64_t part = static_cast<int64_t>(s.stretch) * shape.batch * shape.heads + s.head_row;
+  for (int d = threadIdx.x; d < shape.head_dim; d += kThreads) {
+    float total = -INFINITY;
+    for (int r = 0; r < rows; ++r) total = fmaxf(total, largest[(r * pieces + d / 8) * 8 + d % 8]);
+    p.partial[part * shape.head_dim + d] = total;
+  }
+}
+
+__global__ void max_parts_kernel(const float* partial, float* out, int64_t elements, int parts) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= elements) return;
+  float total = -INFINITY;
+  for (int part = 0; part < parts; ++part) total = fmaxf(total, partial[part * elements + i]);
+  out[i] = total;
+}
+
+// out[i] = sum over parts of partial[part, i].
+__global__ void sum_parts_kernel(const float* partial, float* out, int64_t elements, int parts) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= elements) return;
+  float total = 0;
+  for (int part = 0; part < parts; ++part) total += partial[part * elements + i];
+  out[i] = total;
+}
+
+int multiprocessors() {
+  int device = 0, count = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+  return std::max(count, 1);
+}
+
+// The fewest stretches among those that take the fewest rounds of tiles.
+int best_splits(int64_t blocks, int tiles, int limit) {
+  const int64_t slots = multiprocessors();
+  int best = 1;
+  int64_t best_cost = 0;
+  for (int splits = 1; splits <= std::min(tiles, limit); ++splits) {
+    const int64_t cost = (blocks * splits + slots - 1) / slots * ((tiles + splits - 1) / splits);
+    if (splits == 1 || cost * 100 < best_cost * 98) {  // 2 %: more stretches also mean more parts to add
+      best_cost = cost;
+      best = splits;
+    }
+  }
+  return best;
+}
+
+struct TokensPerTile {
+  template <class Engine, class T, int kWidth>
+  int run() const { return Engine::kTokens; }
+};
+
+struct BytesWanted {
+  const LinearAttentionShape& shape;
+  bool backward;
+  template <class Engine, class T, int kWidth>
+  size_t run() const {
+    const auto bytes = [&](Use use) { return Memory<Engine, kWidth>(nullptr, shape, use, 1).bytes; };
+    return std::max({bytes(Use::kState), bytes(Use::kQuery), backward ? bytes(Use::kGradient) : 0});
+  }
+};
+
+int tiles_of(const LinearAttentionShape& shape) {
+  const int per_tile = instantiate(shape, TokensPerTile{});
+  return (shape.tokens + per_tile - 1) / per_tile;
+}
+
+unsigned blocks_for(int64_t elements) { return static_cast<unsigned>((elements + 255) / 256); }
+
+}  // namespace
+}  // namespace linear_attention
+
+using namespace linear_attention;
+
+bool linear_attention_fits(const LinearAttentionShape& shape, bool backward) {
+  int device = 0, major = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  return major >= 8 && instantiate(shape, BytesWanted{shape, backward}) <= shared_memory_limit();
+}
+
+int state_splits(const LinearAttentionShape& shape, int limit) {
+  const int blocks = feature_blocks(shape.map, shape.feature_dim, tile_width(shape.head_dim));
+  return best_splits(static_cast<int64_t>(shape.batch) * shape.heads * blocks, tiles_of(shape), limit);
+}
+
+int row_splits(const LinearAttentionShape& shape, int limit) {
+  return best_splits(static_cast<int64_t>(shape.batch) * shape.heads, tiles_of(shape), limit);
+}
+
+cudaError_t launch_key_shift(const KeyShiftParams& p) {
+  const LinearAttentionShape& shape = p.shape;
+  const unsigned rows = shape.batch * shape.heads;
+  switch (shape.type) {
+    case FloatType::kBFloat16: key_shift_kernel<__nv_bfloat16><<<rows * shape.splits, kThreads, 0, shape.stream>>>(p); break;
+    case FloatType::kFloat16: key_shift_kernel<__half><<<rows * shape.splits, kThreads, 0, shape.stream>>>(p); break;
+    default: key_shift_kernel<float><<<rows * shape.splits, kThreads, 0, shape.stream>>>(p); break;
+  }
+  const cudaError_t status = cudaGetLastError();
+  if (status != cudaSuccess) return status;
+  const int64_t elements = static_cast<int64_t>(rows) * shape.head_dim;
+  max_parts_kernel<<<blocks_for(elements), 256, 0, shape.stream>>>(p.partial, p.shift, elements, shape.splits);
+  return cudaGetLastError();
+}
+
+cudaError_t launch_sum_parts(const float* partial, float* out, int64_t elements, int parts, cudaStream_t stream) {
+  sum_parts_kernel<<<blocks_for(elements), 256, 0, stream>>>(partial, out, elements, parts);
+  return cudaGetLastError();
+}
+
+cudaError_t launch_sum_projection(const float* partial, float* out, const LinearAttentionShape& shape) {
+  const int64_t elements = static_cast<int64_t>(shape.heads) * shape.head_dim * shape.projected_dim;
+  return launch_sum_parts(partial, out, elements, shape.splits * shape.batch, shape.stream);
+}
+
+}  // namespace linden::cuda

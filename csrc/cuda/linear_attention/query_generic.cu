@@ -1,0 +1,91 @@
+// out_n = phi(q_n) S / max(phi(q_n) z, eps n_valid). One block of threads a stretch of tokens.
+#include "csrc/cuda/linear_attention/instantiate.cuh"
+#include "csrc/cuda/linear_attention/launch.h"
+
+namespace linden::cuda {
+namespace linear_attention {
+namespace {
+
+template <class Engine, class T, int kWidth>
+__global__ __launch_bounds__(kThreads) void query_kernel(const __grid_constant__ QueryParams p, int stages) {
+  using Element = typename Engine::Element;
+  extern __shared__ __align__(16) unsigned char shared[];
+  const LinearAttentionShape& shape = p.shape;
+  Memory<Engine, kWidth> memory(shared, shape, Use::kQuery, stages);
+  const Stretch s = this_stretch(shape, Engine::kTokens);
+  const int row0 = threadIdx.x / 32 * Engine::kWarpRows, head_dim = shape.head_dim;
+  const int blocks = feature_blocks(shape.map, shape.feature_dim, kWidth);
+  const bool taylor = shape.map == FeatureMap::kTaylor2;
+  const T* const x = rows_of<const T>(p.x, s);
+  T* const out = rows_of<T>(p.out, s);
+  load_constants(memory, shape, s, p.w, p.shift);
+  StateReader<Engine, kWidth> state{shape, p.state + static_cast<int64_t>(s.head_row) * shape.feature_dim * head_dim, memory.state,
+                                    padded_features(shape.map, shape.feature_dim, kWidth)};
+  state.load_all(p.sum + static_cast<int64_t>(s.head_row) * shape.feature_dim, memory.sum);
+  const FeatureContext context = feature_context(memory, shape, true);
+  const float floor = shape.eps * s.end;
+
+  write_zeros(out, p.out.token_stride, padding_tiles(s, Engine::kTokens, shape.tokens), head_dim);
+  const auto load = [&](int first, int stage) {
+    load_rows<T, Element, kWidth>(memory.x_at(stage), x, p.x.token_stride, first, Engine::kTokens, s.end, head_dim);
+  };
+  for_each_tile(s, Engine::kTokens, stages, load, [&](int first, int stage) {
+    typename Engine::Rows phi[kMaxBlocks<kWidth>];
+    float denominator[Engine::kRows] = {};
+#pragma unroll
+    for (int b = 0; b < kMaxBlocks<kWidth>; ++b) {
+      if (b >= blocks) break;
+      float values[Engine::kRows][Engine::kColumns];
+      if (b == 0 || !taylor) project<Engine, kWidth>(context, memory.x_at(stage), row0, memory.w, memory.u, values);  // again for a second block: a copy would not fit the registers
+      features<Engine, kWidth>(context, values, b, row0);
+      Engine::set_rows(phi[b], values);
+#pragma unroll
+      for (int j = 0; j < Engine::kColumns; ++j) {
+        const int feature = b * kWidth + Engine::column(j);
+        const float z = feature < state.padded ? memory.sum[feature] : 0.f;
+#pragma unroll
+        for (int i = 0; i < Engine::kRows; ++i) denominator[i] += phi[b].get(i, j) * z;
+      }
+    }
+    float inverse[Engine::kRows];
+#pragma unroll
+    for (int i = 0; i < Engine::kRows; ++i) {
+      const float total = Engine::reduce_row(denominator[i], [](float a, float b) { return a + b; });
+      inverse[i] = 1 / fmaxf(total, floor);
+    }
+#pragma unroll
+    for (int c = 0; c < kWidth / kChunk; ++c) {
+      if (c * kChunk >= head_dim) break;
+      state.want_columns(c);
+      typename Engine::Chunk chunk = {};
+#pragma unroll
+      for (int b = 0; b < kMaxBlocks<kWidth>; ++b) {
+        if (b >= blocks) break;
+        Engine::stage(phi[b], memory.scratch, row0);
+        Engine::multiply(chunk, phi[b], memory.scratch, row0, state.tile, b * kWidth, state.column(c), min(kWidth, state.padded - b * kWidth));
+      }
+#pragma unroll
+      for (int i = 0; i < Engine::kRows; ++i)
+#pragma unroll
+        for (int j = 0; j < Engine::kChunkColumns; ++j)
+          chunk[i][j] = first + row0 + Engine::row(i) < s.end ? chunk[i][j] * inverse[i] : 0.f;
+      write_chunk<Engine>(out, p.out.token_stride, first + row0, shape.tokens, c, head_dim, chunk);
+    }
+  });
+}
+
+struct LaunchQuery {
+  const QueryParams& p;
+  template <class Engine, class T, int kWidth>
+  cudaError_t run() const {
+    const dim3 grid(p.shape.batch * p.shape.heads * p.shape.splits);
+    return launch_with_memory<Engine, kWidth>(query_kernel<Engine, T, kWidth>, grid, Use::kQuery, p);
+  }
+};
+
+}  // namespace
+}  // namespace linear_attention
+
+cudaError_t launch_query(const QueryParams& params) { return linear_attention::instantiate(params.shape, linear_attention::LaunchQuery{params}); }
+
+}  // namespace linden::cuda

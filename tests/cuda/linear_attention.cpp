@@ -1,0 +1,259 @@
+// The CUDA kernels of linear attention against the naive formula in fp64, and against that formula in their own dtype.
+#include "ops/linear_attention.h"
+
+#include <ATen/ATen.h>
+#include <ATen/cuda/CUDAContext.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <catch2/catch_test_macros.hpp>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <map>
+
+#include "ops/linear_attention_cuda.h"
+#include "ops/reference/linear_attention.h"
+#include "tests/ops/attention_inputs.h"
+
+namespace linden {
+namespace {
+
+using test::attention_inputs;
+
+constexpr double kMaxBf16Error = 4e-3, kMaxFp32Error = 5e-6;
+
+LinearAttentionInputs on_gpu(const LinearAttentionInputs& in, at::ScalarType dtype) {
+  const auto move = [&](const at::Tensor& x) { return x.defined() ? x.to(at::kCUDA, dtype) : x; };
+  return {move(in.q), move(in.k), move(in.v), move(in.w_q), move(in.w_k), in.num_valid.defined() ? in.num_valid.to(at::kCUDA) : in.num_valid};
+}
+
+// The output and the gradients of q, k, v, w_q and w_k at a fixed dO.
+template <class Function>
+std::vector<at::Tensor> results(const Function& function, const LinearAttentionInputs& in, const at::Tensor& grad_out) {
+  std::vector<at::Tensor> leaves;
+  for (const at::Tensor& x : test::leaves_of(in)) leaves.push_back(x.detach().clone().requires_grad_(true));
+  const at::Tensor out = function(test::with_leaves(in, leaves));
+  std::vector<at::Tensor> all = torch::autograd::grad({out}, leaves, {grad_out.to(out.scalar_type())});
+  all.insert(all.begin(), out.detach());
+  return all;
+}
+
+std::vector<at::Tensor> kernel(const FeatureMapConfig& map, const LinearAttentionInputs& in, const at::Tensor& grad_out) {
+  return results([&](const LinearAttentionInputs& x) { return linear_attention(x, {.feature_map = map}); }, in, grad_out);
+}
+std::vector<at::Tensor> plain(const FeatureMapConfig& map, const LinearAttentionInputs& in, const at::Tensor& grad_out) {
+  return results([&](const LinearAttentionInputs& x) { return reference::linear_attention_state(x, map); }, in, grad_out);
+}
+
+double relative_error(const at::Tensor& x, const at::Tensor& truth) {
+  const double norm = truth.norm().item<double>();
+  return (x.to(at::kDouble) - truth).norm().item<double>() / (norm > 0 ? norm : 1);
+}
+
+// Fills the caching allocator's free blocks with NaN, so that what a kernel does not write shows.
+void poison_free_memory() {
+  std::vector<at::Tensor> blocks;
+  for (int64_t size = 1 << 10; size <= 1 << 26; size *= 4)
+    for (int copy = 0; copy < 3; ++copy) blocks.push_back(at::full({size / 4}, NAN, at::TensorOptions(at::kCUDA).dtype(at::kFloat)));
+}
+
+const char* kNames[] = {"out", "dq", "dk", "dv", "dw_q", "dw_k"};
+
+struct Worst {
+  double error = 0, ratio = 0;
+  std::string where;
+};
+
+// One problem: error against fp64 of the kernel, and beside it that of torch's own expression in the same dtype.
+void compare(const FeatureMapConfig& map, const test::AttentionShape& s, at::ScalarType dtype, std::map<std::string, Worst>& worst,
+             const at::Tensor& num_valid = {}) {
+  LinearAttentionInputs in = on_gpu(attention_inputs(map, s, dtype, 1 + s.N % 7), dtype);
+  in.num_valid = num_valid.defined() ? num_valid.to(at::kCUDA) : num_valid;
+  const at::Tensor grad_out = test::normal({s.B, s.N, s.H, s.D}, 99, dtype).to(at::kCUDA);
+  const std::vector<at::Tensor> truth = plain(map, on_gpu(in, at::kDouble), grad_out.to(at::kDouble));
+  const std::vector<at::Tensor> torch_own = plain(map, in, grad_out);
+  poison_free_memory();
+  const std::vector<at::Tensor> ours = kernel(map, in, grad_out);
+  REQUIRE(linear_attention_cuda_refusal(in, map, true) == "");
+  for (size_t i = 0; i < ours.size(); ++i) {
+    const double error = relative_error(ours[i], truth[i]), own = relative_error(torch_own[i], truth[i]);
+    const std::string where = fmt::format("{} {} {} B={} N={} H={} D={}: error {:.2e}, torch's own {:.2e}", feature_map_name(map), c10::toString(dtype), kNames[i], s.B,
+                                          s.N, s.H, s.D, error, own);
+    INFO(where);
+    CHECK(ours[i].isfinite().all().item<bool>());
+    const double limit = dtype == at::kFloat ? kMaxFp32Error : kMaxBf16Error;
+    // One token: its own gradients of q and k are 0, and only rounding is left in either.
+    const double norm = truth[i].norm().item<double>(), scale = truth[0].norm().item<double>();
+    if (norm < 1e-9 * scale) {
+      CHECK(ours[i].to(at::kDouble).norm().item<double>() <= std::max(2 * torch_own[i].to(at::kDouble).norm().item<double>(), 1e-2 * grad_out.to(at::kDouble).norm().item<double>()));
+      continue;
+    }
+    CHECK((error <= 2 * own || error <= 2e-7));
+    CHECK(error <= limit);
+    Worst& entry = worst[fmt::format("{} {} {}", feature_map_name(map), c10::toString(dtype), i == 0 ? "out" : "gradients")];
+    if (error > entry.error) entry = {error, own > 0 ? error / own : 0, where};
+  }
+}
+
+std::vector<FeatureMapConfig> all_maps() {
+  std::vector<FeatureMapConfig> maps;
+  for (const std::string& name : feature_map_names()) maps.push_back(feature_map_of(name));
+  return maps;
+}
+
+void print(const std::map<std::string, Worst>& worst) {
+  for (const auto& [key, entry] : worst) fmt::print("{:32} worst {:.2e} ({:.2f} x torch's own)  {}\n", key, entry.error, entry.ratio, entry.where);
+}
+
+}  // namespace
+
+TEST_CASE("linear attention kernels against fp64: maps, head dims, odd token counts", "[cuda][linear_attention][matrix]") {
+  if (!at::hasCUDA()) SKIP("no CUDA device");
+  std::map<std::string, Worst> worst;
+  for (const at::ScalarType dtype : {at::kBFloat16, at::kFloat, at::kHalf})
+    for (const FeatureMapConfig& map : all_maps())
+      for (const int64_t D : {32, 64, 96, 128})
+        for (const int64_t N : {1, 7, 63, 64, 127, 128, 129, 1000, 4101})
+          for (const int64_t heads : {1, 3}) compare(map, {1, N, heads, D}, dtype, worst);
+  print(worst);
+}
+
+TEST_CASE("linear attention kernels against fp64: 640 heads", "[cuda][linear_attention][matrix]") {
+  if (!at::hasCUDA()) SKIP("no CUDA device");
+  std::map<std::string, Worst> worst;
+  for (const at::ScalarType dtype : {at::kBFloat16, at::kFloat, at::kHalf})
+    for (const FeatureMapConfig& map : all_maps())
+      for (const int64_t D : {32, 64, 96, 128})
+        for (const int64_t N : {1, 7, 63, 64, 127, 128, 129, 1000}) compare(map, {20, N, 32, D}, dtype, worst);
+  print(worst);
+}
+
+TEST_CASE("linear attention kernels: small problems for a memory checker", "[cuda][linear_attention][small]") {
+  if (!at::hasCUDA()) SKIP("no CUDA device");
+  std::map<std::string, Worst> worst;
+  for (const at::ScalarType dtype : {at::kBFloat16, at::kFloat, at::kHalf})
+    for (const FeatureMapConfig& map : all_maps())
+      for (const int64_t D : {32, 128}) compare(map, {2, 131, 2, D}, dtype, worst, at::tensor({70, 131}, at::kLong));
+}
+
+TEST_CASE("linear attention kernels: padding is neither read nor written but for zeros", "[cuda][linear_attention]") {
+  if (!at::hasCUDA()) SKIP("no CUDA device");
+  const at::Tensor num_valid = at::tensor({0, 65, 200, 1}, at::kLong);
+  for (const at::ScalarType dtype : {at::kBFloat16, at::kFloat, at::kHalf})
+    for (const FeatureMapConfig& map : all_maps()) {
+      INFO(feature_map_name(map) << " " << c10::toString(dtype));
+      const test::AttentionShape s{4, 200, 3, 64};
+      LinearAttentionInputs in = on_gpu(attention_inputs(map, s, dtype), dtype);
+      in.num_valid = num_valid.to(at::kCUDA);
+      at::Tensor grad_out = test::normal({s.B, s.N, s.H, s.D}, 99, dtype).to(at::kCUDA);
+      std::map<std::string, Worst> worst;
+      compare(map, s, dtype, worst, num_valid);
+      const std::vector<at::Tensor> clean = kernel(map, in, grad_out);
+      const at::Tensor padding = at::arange(s.N, at::TensorOptions(at::kCUDA)).ge(in.num_valid.unsqueeze(1)).unsqueeze(-1).unsqueeze(-1);
+      for (at::Tensor* x : {&in.q, &in.k, &in.v, &grad_out}) *x = x->masked_fill(padding, NAN);
+      poison_free_memory();
+      const std::vector<at::Tensor> poisoned = kernel(map, in, grad_out);
+      for (size_t i = 0; i < clean.size(); ++i) {
+        INFO(kNames[i]);
+        CHECK(poisoned[i].equal(clean[i]));
+        if (i < 4) CHECK(poisoned[i].masked_select(padding).eq(0).all().item<bool>());
+      }
+    }
+}
+
+TEST_CASE("linear attention kernels: slices of one projection are taken as they lie", "[cuda][linear_attention]") {
+  if (!at::hasCUDA()) SKIP("no CUDA device");
+  const FeatureMapConfig map = HedgehogMapConfig{};
+  LinearAttentionInputs in = on_gpu(attention_inputs(map, {2, 300, 3, 128}, at::kBFloat16), at::kBFloat16);
+  const at::Tensor grad_out = test::normal({2, 300, 3, 128}, 99, at::kBFloat16).to(at::kCUDA);
+  const std::vector<at::Tensor> expected = kernel(map, in, grad_out);
+  const at::Tensor fused = at::cat({in.q, in.k, in.v}, 2);  // [B, N, 3 H, D]
+  in.q = fused.narrow(2, 0, 3), in.k = fused.narrow(2, 3, 3), in.v = fused.narrow(2, 6, 3);
+  at::Tensor out;
+  {
+    const at::NoGradGuard no_grad;
+    out = linear_attention(in, {.feature_map = map});
+  }
+  CHECK(out.equal(expected[0]));
+  // One element off the 16-byte grid: copied, same values.
+  const at::Tensor shifted = at::empty({2 * 300 * 3 * 128 + 1}, in.q.options()).narrow(0, 1, 2 * 300 * 3 * 128).view({2, 300, 3, 128});
+  shifted.copy_(in.q);
+  in.q = shifted;
+  const at::NoGradGuard no_grad;
+  CHECK(linear_attention(in, {.feature_map = map}).equal(expected[0]));
+}
+
+TEST_CASE("linear attention kernels: two runs are bit-equal, and a CUDA graph replays them", "[cuda][linear_attention]") {
+  if (!at::hasCUDA()) SKIP("no CUDA device");
+  for (const FeatureMapConfig& map : all_maps()) {
+    INFO(feature_map_name(map));
+    const LinearAttentionInputs in = on_gpu(attention_inputs(map, {1, 4101, 3, 128}, at::kBFloat16), at::kBFloat16);
+    const at::Tensor grad_out = test::normal({1, 4101, 3, 128}, 99, at::kBFloat16).to(at::kCUDA);
+    const std::vector<at::Tensor> first = kernel(map, in, grad_out), second = kernel(map, in, grad_out);
+    for (size_t i = 0; i < first.size(); ++i) CHECK(first[i].equal(second[i]));
+  }
+}
+
+TEST_CASE("linear attention kernels: adversarial inputs", "[cuda][linear_attention]") {
+  if (!at::hasCUDA()) SKIP("no CUDA device");
+  for (const at::ScalarType dtype : {at::kBFloat16, at::kFloat, at::kHalf})
+    for (const FeatureMapConfig& map : all_maps()) {
+      const test::AttentionShape s{1, 333, 2, 64};
+      const auto check_case = [&](const char* name, const LinearAttentionInputs& in, bool finite_only = false) {
+        INFO(name << " " << feature_map_name(map) << " " << c10::toString(dtype));
+        const at::Tensor grad_out = test::normal({s.B, s.N, s.H, s.D}, 99, dtype).to(at::kCUDA);
+        const at::Tensor truth = reference::linear_attention_state(on_gpu(in, at::kDouble), map);
+        const std::vector<at::Tensor> ours = kernel(map, in, grad_out);
+        const double limit = dtype == at::kFloat ? kMaxFp32Error : kMaxBf16Error;
+        CHECK(ours[0].isfinite().all().item<bool>());
+        if (!finite_only) CHECK(relative_error(ours[0], truth) <= limit);
+        for (size_t i = 1; i < ours.size(); ++i) CHECK(ours[i].isfinite().all().item<bool>());
+      };
+      const LinearAttentionInputs base = on_gpu(attention_inputs(map, s, dtype), dtype);
+      LinearAttentionInputs in = base;
+      in.k = base.k.narrow(1, 0, 1).expand_as(base.k).clone();
+      check_case("all keys equal", in);
+      in = base;
+      in.k = base.k.clone();
+      in.k.select(1, 5).fill_(60);
+      check_case("one huge key", in, std::holds_alternative<ExpMapConfig>(map));
+      in = base;
+      in.q = base.q.clone();
+      in.q.narrow(1, 10, 20).fill_(-200);
+      check_case("zero feature rows", in);
+      in = base;
+      in.v = base.v.sign() * 6e4;
+      check_case("values at fp16's end", in);
+    }
+}
+
+TEST_CASE("linear attention kernels: workspace", "[cuda][linear_attention]") {
+  if (!at::hasCUDA()) SKIP("no CUDA device");
+  constexpr int64_t kMegabyte = 1000 * 1000;
+  for (const FeatureMapConfig& map : all_maps()) {
+    INFO(feature_map_name(map));
+    const auto options = at::TensorOptions(at::kCUDA).dtype(at::kBFloat16);
+    LinearAttentionInputs in{at::randn({1, 32760, 12, 128}, options), at::randn({1, 32760, 12, 128}, options), at::randn({1, 32760, 12, 128}, options), {}, {}, {}};
+    if (has_projection(map)) {
+      const int64_t P = std::holds_alternative<HedgehogMapConfig>(map) ? 128 : 16;
+      in.w_q = at::randn({12, 128, P}, options) * 0.1;
+      in.w_k = at::randn({12, 128, P}, options) * 0.1;
+    }
+    const at::Tensor grad_out = at::randn_like(in.q);
+    namespace allocator = c10::cuda::CUDACachingAllocator;
+    const auto bytes = [&](auto statistic) { return allocator::getDeviceStats(0).allocated_bytes[0].*statistic; };
+    const auto peak_beyond = [&](auto call, int64_t outputs) {
+      const int64_t before = bytes(&c10::CachingAllocator::Stat::current);
+      allocator::resetPeakStats(0);
+      [[maybe_unused]] const auto kept = call();
+      return bytes(&c10::CachingAllocator::Stat::peak) - before - outputs;
+    };
+    LinearAttentionForward saved;
+    const int64_t activation = in.q.numel() * 2;
+    const int64_t forward = peak_beyond([&] { saved = linear_attention_forward(in, map); return 0; }, activation);
+    const int64_t backward = peak_beyond([&] { return linear_attention_backward(grad_out, in, map, saved); }, 3 * activation);
+    fmt::print("{:14} workspace {:.1f} MB forward, {:.1f} MB backward\n", feature_map_name(map), forward / 1e6, backward / 1e6);
+    CHECK(forward <= 20 * kMegabyte);
+    CHECK(backward <= 40 * kMegabyte);
+  }
+}
+
+}  // namespace linden
