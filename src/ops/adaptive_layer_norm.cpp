@@ -7,6 +7,7 @@
 #include <array>
 
 #include "core/error.h"
+#include "ops/adaptive_layer_norm_kernel.h"
 #include "ops/linear_attention_kernels.h"
 
 namespace linden {
@@ -36,17 +37,26 @@ class AdaptiveLayerNormFunction : public torch::autograd::Function<AdaptiveLayer
   static variable_list forward(torch::autograd::AutogradContext* context, const at::Tensor& residual, const Optional& branch, const Optional& gate,
                                const Optional& scale, const Optional& shift, const Optional& weight, const Optional& bias, double eps) {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    const auto or_undefined = [](const Optional& t) { return t.value_or(at::Tensor()); };
+    const AdaptiveLayerNormInputs in{residual, or_undefined(branch), or_undefined(gate), or_undefined(scale), or_undefined(shift), or_undefined(weight), or_undefined(bias)};
+    context->set_materialize_grads(false);
+    context->saved_data["eps"] = eps;
+    const auto save = [&](const at::Tensor& x, const at::Tensor& statistics) {
+      context->save_for_backward({x, in.branch, in.gate, in.scale, in.shift, in.weight, in.bias, statistics});
+    };
+    if (const auto result = adaptive_layer_norm_kernel(in, eps)) {
+      save(result->out.residual, result->statistics);
+      return {result->out.residual, result->out.normed};
+    }
     const at::ScalarType type = accumulator_type(residual.scalar_type());
     at::Tensor x = residual.to(type);
     if (branch) x = x + (gate ? branch->to(type) * per_sample(*gate, type) : branch->to(type));
     x = x.to(residual.scalar_type());
-    const auto or_undefined = [](const Optional& t) { return t ? *t : at::Tensor(); };
-    at::Tensor y = affine(standardise(x.to(type), eps).first, or_undefined(weight), or_undefined(bias));
+    at::Tensor y = affine(standardise(x.to(type), eps).first, in.weight, in.bias);
     if (scale) y = y * (1 + per_sample(*scale, type));
     if (shift) y = y + per_sample(*shift, type);
     if (x.is_same(residual)) x = x.clone();  // an output of its own, also where nothing is added
-    context->save_for_backward({x, or_undefined(branch), or_undefined(gate), or_undefined(scale), or_undefined(shift), or_undefined(weight), or_undefined(bias)});
-    context->saved_data["eps"] = eps;
+    save(x, {});
     return {x, y.to(branch ? branch->scalar_type() : residual.scalar_type())};
   }
 
@@ -54,9 +64,13 @@ class AdaptiveLayerNormFunction : public torch::autograd::Function<AdaptiveLayer
     check(!at::GradMode::is_enabled(), "adaptive_layer_norm: there is no second derivative; call backward without create_graph");
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &branch = saved[1], &gate = saved[2], &scale = saved[3], &shift = saved[4], &weight = saved[5], &bias = saved[6];
+    if (saved[7].defined()) {
+      const AdaptiveLayerNormInputs g = adaptive_layer_norm_kernel_backward({grads[0], grads[1]}, x, {{}, branch, gate, scale, shift, weight, bias}, saved[7]);
+      return {g.residual, g.branch, g.gate, g.scale, g.shift, g.weight, g.bias, {}};
+    }
     const at::ScalarType type = accumulator_type(x.scalar_type());
     const auto [normed, rstd] = standardise(x.to(type), context->saved_data["eps"].toDouble());
-    const at::Tensor grad_y = grads[1].to(type);
+    const at::Tensor grad_y = grads[1].defined() ? grads[1].to(type) : at::zeros_like(normed);
     variable_list result(8);
     constexpr std::array<int64_t, 2> samples_and_tokens = {0, 1};
     if (shift.defined()) result[4] = grad_y.sum(1).to(shift.scalar_type());
@@ -65,7 +79,8 @@ class AdaptiveLayerNormFunction : public torch::autograd::Function<AdaptiveLayer
     if (bias.defined()) result[6] = grad_affine.sum(samples_and_tokens).to(bias.scalar_type());
     if (weight.defined()) result[5] = (grad_affine * normed).sum(samples_and_tokens).to(weight.scalar_type());
     const at::Tensor g = weight.defined() ? grad_affine * weight.to(type) : grad_affine;
-    const at::Tensor grad_x = grads[0].to(type) + rstd * (g - g.mean(-1, true) - normed * (g * normed).mean(-1, true));
+    at::Tensor grad_x = rstd * (g - g.mean(-1, true) - normed * (g * normed).mean(-1, true));
+    if (grads[0].defined()) grad_x = grads[0].to(type) + grad_x;
     result[0] = grad_x.to(x.scalar_type());
     if (branch.defined()) result[1] = (gate.defined() ? grad_x * per_sample(gate, type) : grad_x).to(branch.scalar_type());
     if (gate.defined()) result[2] = (grad_x * branch.to(type)).sum(1).to(gate.scalar_type());

@@ -29,6 +29,8 @@ struct AdaptiveLayerNormOutputs {
   at::Tensor normed;    // y: [B, N, M], branch's dtype (residual's without a branch)
 };
 
+// On a GPU, tensors without gaps in fp32, bf16 or fp16 (residual in branch's dtype or fp32) with M <= 5120 and a multiple of 8 run
+// csrc/cuda/adaptive_layer_norm; everything else LibTorch's operators.
 AdaptiveLayerNormOutputs adaptive_layer_norm(const AdaptiveLayerNormInputs& inputs, double eps = 1e-6);
 
 }  // namespace linden

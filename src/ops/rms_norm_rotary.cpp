@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "ops/linear_attention_kernels.h"
+#include "ops/rms_norm_rotary_kernel.h"
 
 namespace linden {
 namespace {
@@ -30,10 +31,11 @@ class RmsNormRotaryFunction : public torch::autograd::Function<RmsNormRotaryFunc
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, int64_t num_heads,
                             const std::optional<RotaryTable>& table, double eps) {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
-    const at::Tensor cos = table ? table->cos : at::Tensor(), sin = table ? table->sin : at::Tensor();
+    const auto [cos, sin] = table.value_or(RotaryTable{});
     context->save_for_backward({x, weight, cos, sin});
     context->saved_data["num_heads"] = num_heads;
     context->saved_data["eps"] = eps;
+    if (const auto out = rms_norm_rotary_kernel(x, weight, num_heads, {cos, sin}, eps)) return *out;
     const at::Tensor wide = x.to(accumulator_type(x.scalar_type()));
     const at::Tensor normed = wide * inverse_rms(wide, eps) * weight.to(wide.scalar_type());
     return rotate(normed.unflatten(-1, {num_heads, -1}), cos, sin, 1).to(x.scalar_type()).contiguous();
@@ -43,8 +45,11 @@ class RmsNormRotaryFunction : public torch::autograd::Function<RmsNormRotaryFunc
     check(!at::GradMode::is_enabled(), "rms_norm_rotary: there is no second derivative; call backward without create_graph");
     const torch::autograd::variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1];
+    const double eps = context->saved_data["eps"].toDouble();
+    if (const auto grad = rms_norm_rotary_kernel_backward(grads[0], x, weight, {saved[2], saved[3]}, eps, context->needs_input_grad(1)))
+      return {grad->x, grad->weight, {}, {}, {}};
     const at::ScalarType type = accumulator_type(x.scalar_type());
-    const at::Tensor wide = x.to(type), rstd = inverse_rms(wide, context->saved_data["eps"].toDouble());
+    const at::Tensor wide = x.to(type), rstd = inverse_rms(wide, eps);
     const at::Tensor normed = wide * rstd;                                              // xh [B, N, M]
     const at::Tensor grad = rotate(grads[0].to(type), saved[2], saved[3], -1).flatten(-2);  // g [B, N, M]
     const at::Tensor grad_weight = (grad * normed).sum(at::IntArrayRef{0, 1}).to(weight.scalar_type());

@@ -26,6 +26,7 @@ RotaryTable make_rotary_table(std::array<int64_t, 3> grid, int64_t head_dim, at:
 
 // x: [B, N, M], any strides (a slice of one q-k-v projection is fine). weight: [M]. table: undefined members: no rotation.
 // Returns [B, N, H, D] in x's dtype, contiguous, D = M / num_heads. Differentiable once in x and weight.
+// On a GPU, fp32, bf16 and fp16 with M <= 8192 and D a multiple of 8 run csrc/cuda/rms_norm_rotary; everything else LibTorch's operators.
 at::Tensor rms_norm_rotary(const at::Tensor& x, const at::Tensor& weight, int64_t num_heads, const RotaryTable& table, double eps = 1e-6);
 
 }  // namespace linden
