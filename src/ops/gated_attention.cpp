@@ -37,17 +37,6 @@ void check_gate(const at::Tensor& r) {
 
 }  // namespace
 
-at::Tensor softmax_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& num_valid) {
-  const auto heads_first = [](const at::Tensor& x) { return x.transpose(1, 2); };
-  if (!num_valid.defined()) return at::scaled_dot_product_attention(heads_first(q), heads_first(k), heads_first(v)).transpose(1, 2);
-  const at::Tensor positions = at::arange(q.size(1), num_valid.options().device(q.device())), counts = num_valid.to(q.device()).unsqueeze(1);
-  // A sample without valid tokens attends to its first one: its rows are zeroed anyway, and an empty softmax is NaN.
-  const at::Tensor attended = positions.lt(counts.clamp_min(1));  // [B, N]
-  const at::Tensor out = at::scaled_dot_product_attention(heads_first(q), heads_first(k), heads_first(v),
-                                                          attended.unsqueeze(1).unsqueeze(1).expand({q.size(0), 1, q.size(1), q.size(1)}));
-  return out.transpose(1, 2).masked_fill(positions.ge(counts).unsqueeze(-1).unsqueeze(-1), 0);
-}
-
 at::Tensor mix_attention(const at::Tensor& soft, const at::Tensor& linear, const at::Tensor& r) {
   check_gate(r);
   check(soft.sizes() == linear.sizes() && soft.scalar_type() == linear.scalar_type() && soft.device() == linear.device(),

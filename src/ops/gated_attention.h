@@ -3,13 +3,10 @@
 //     dr = sum <dO, O_soft - O_lin>,   dO_soft = r dO,   dO_lin = (1 - r) dO
 #pragma once
 
+#include "ops/attention.h"
 #include "ops/linear_attention.h"
 
 namespace linden {
-
-// softmax(q k^T / sqrt(D)) v. q, k, v: [B, N, H, D]; num_valid: [B] or undefined: tokens from num_valid[b] on are not
-// attended to and their rows of the output are 0. Returns [B, N, H, D].
-at::Tensor softmax_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& num_valid);
 
 // r soft + (1 - r) linear in fp32 (fp64 for fp64), cast once. soft, linear: [B, N, H, D]; r: one element, any floating
 // dtype. At r = 1 (0) the result is bit-equal to soft (linear), whatever the other holds.
