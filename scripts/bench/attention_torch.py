@@ -43,7 +43,7 @@ def feature_map(name, x, w, shift):
         return shift(x)
     u = torch.einsum("bnhd,hdp->bnhp", x, w)
     i, j = torch.triu_indices(u.shape[-1], u.shape[-1], device=u.device)
-    weight = torch.where(i == j, 0.5 ** 0.5, 1.0).to(u.dtype)
+    weight = 1 + (0.5 ** 0.5 - 1) * (i == j).to(u.dtype)
     return torch.cat([torch.ones_like(u[..., :1]), u, u[..., i] * u[..., j] * weight], -1)
 
 

@@ -1,40 +1,10 @@
 // Times the group norm kernels at the shapes of the 32x32 U-Nets and prints the share of the card's own copy rate.
-//   nvcc -std=c++20 -O2 -arch=native -I. csrc/cuda/group_norm_silu/*.cu -o bench_group_norm && ./bench_group_norm
-// (the target bench_group_norm of the build does the same).
-#include <algorithm>
-#include <cstdio>
-#include <vector>
-
+//   nvcc -std=c++20 -O2 -arch=native -I. csrc/cuda/group_norm_silu/*.cu -o bench_group_norm_silu && ./bench_group_norm_silu
+// (the target bench_group_norm_silu of the build does the same).
+#include "csrc/cuda/bench_clock.h"
 #include "csrc/cuda/group_norm_silu/launch.h"
 
 using namespace linden::cuda;
-
-namespace {
-
-constexpr size_t kRotated = 256u << 20;  // bytes a rotation covers: more than the L2 of any card
-constexpr int kRepeats = 60;
-
-// Median time of one call in microseconds; `call` gets the number of the call.
-template <class Call>
-double median_us(cudaStream_t stream, Call&& call) {
-  cudaEvent_t begin, end;
-  cudaEventCreate(&begin);
-  cudaEventCreate(&end);
-  std::vector<float> times;
-  for (int i = 0; i < kRepeats + 10; ++i) {
-    cudaEventRecord(begin, stream);
-    for (int j = 0; j < 4; ++j) call(4 * i + j);
-    cudaEventRecord(end, stream);
-    cudaEventSynchronize(end);
-    float ms = 0;
-    cudaEventElapsedTime(&ms, begin, end);
-    if (i >= 10) times.push_back(ms * 250);
-  }
-  std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
-  return times[times.size() / 2];
-}
-
-}  // namespace
 
 int main() {
   cudaDeviceProp card;
@@ -46,10 +16,7 @@ int main() {
   cudaMalloc(&weights, 64 << 20);
   cudaMemset(pool, 0x3c, 4 * kRotated);   // finite in every type
   cudaMemset(weights, 0x3c, 64 << 20);
-  const double copy_us = median_us(stream, [&](int i) {
-    cudaMemcpyAsync(pool + (i % 2) * 2 * kRotated, pool + (i % 2) * 2 * kRotated + kRotated, kRotated, cudaMemcpyDeviceToDevice, stream);
-  });
-  const double copy_rate = 2.0 * kRotated / copy_us / 1e3;
+  const double copy_rate = linden::cuda::copy_rate(stream) / 1e3;
   std::printf("%s, copy %.0f GB/s (read + write)\n%6s %6s %6s %5s %12s %8s %8s %12s %8s %8s\n", card.name, copy_rate, "batch", "C", "pixels",
               "type", "forward us", "GB/s", "share", "backward us", "GB/s", "share");
   const struct { int batch, channels, pixels, groups; } shapes[] = {{1, 128, 1024, 32}, {8, 128, 1024, 32}, {64, 128, 1024, 32}, {256, 128, 1024, 32},
