@@ -13,10 +13,18 @@
 #include "models/mlp_denoiser.h"
 #include "models/model_folder.h"
 #include "models/unet2d.h"
+#include "models/video_dit.h"
 #include "nn/channels_last.h"
 
 namespace linden {
 namespace {
+
+// [], [1] or [B] -> [B], B the rows of `data`, which is called `name`.
+at::Tensor one_a_row(const at::Tensor& timestep, const at::Tensor& data, const std::string& name) {
+  check_input(timestep.numel() == 1 || (timestep.dim() == 1 && timestep.size(0) == data.size(0)),
+              "timestep is [{}], wanted one number, or [{}] as {} has that many rows", fmt::join(timestep.sizes(), ", "), data.size(0), name);
+  return timestep.numel() == 1 ? timestep.reshape({1}).expand({data.size(0)}) : timestep;
+}
 
 // Networks of (sample, timestep).
 template <class Holder>
@@ -26,12 +34,20 @@ AnyModel denoiser_model(Holder network) {
   model.inputs = {"sample", "timestep"};
   model.forward = [network](const NamedTensors& inputs) mutable {
     const at::Tensor& sample = inputs.at("sample");
-    at::Tensor timestep = inputs.at("timestep");
-    check_input(timestep.numel() == 1 || (timestep.dim() == 1 && timestep.size(0) == sample.size(0)),
-                "timestep is [{}], wanted one number, or [{}] as sample has that many rows",
-                fmt::join(timestep.sizes(), ", "), sample.size(0));
-    if (timestep.numel() == 1) timestep = timestep.reshape({1}).expand({sample.size(0)});
-    return NamedTensors{{"sample", network(sample, timestep)}};
+    return NamedTensors{{"sample", network(sample, one_a_row(inputs.at("timestep"), sample, "sample"))}};
+  };
+  return model;
+}
+
+AnyModel video_model(VideoDit network) {
+  AnyModel model;
+  model.module = network.ptr();
+  model.inputs = {"hidden_states", "timestep", "encoder_hidden_states"};
+  model.forward = [network](const NamedTensors& inputs) mutable {
+    const at::Tensor& latents = inputs.at("hidden_states");
+    check_input(latents.dim() > 0, "hidden_states is one number, wanted [B, C, F, Y, X]");
+    const at::Tensor timestep = one_a_row(inputs.at("timestep"), latents, "hidden_states");
+    return NamedTensors{{"sample", network(latents, timestep, inputs.at("encoder_hidden_states"))}};
   };
   return model;
 }
@@ -57,13 +73,15 @@ AnyModel load_any_model(const std::filesystem::path& folder, const std::string& 
     model = denoiser_model(load_unet2d(folder, weights));
   } else if (class_name == MlpDenoiserConfig::kClassName) {
     model = denoiser_model(load_mlp_denoiser(folder, weights));
+  } else if (class_name == VideoDitConfig::kClassName) {
+    model = video_model(load_video_dit(folder, weights));
   } else if (class_name == DigitClassifierConfig::kClassName || class_name == DigitJudgeConfig::kClassName ||
              class_name == CifarResNetConfig::kClassName) {
     model = classifier_model(load_classifier(folder, at::kCPU, weights));
   } else {
-    throw InputError(fmt::format("{}: _class_name is {}; linden has {}, {}, {}, {} and {}",
+    throw InputError(fmt::format("{}: _class_name is {}; linden has {}, {}, {}, {}, {} and {}",
                                  (folder / "config.json").string(), class_name, UNet2DConfig::kClassName,
-                                 MlpDenoiserConfig::kClassName, DigitClassifierConfig::kClassName,
+                                 MlpDenoiserConfig::kClassName, VideoDitConfig::kClassName, DigitClassifierConfig::kClassName,
                                  DigitJudgeConfig::kClassName, CifarResNetConfig::kClassName));
   }
   model.class_name = class_name;

@@ -25,6 +25,7 @@ struct AnyModel {
 // The model of a folder by its _class_name, in eval mode. weights: "folder" or "formula:SEED". Throws InputError.
 //   UNet2DModel      sample [B, C, Y, X], timestep [B], [1] or []  -> sample
 //   MlpDenoiser      sample [B, 2],       timestep [B], [1] or []  -> sample
+//   WanTransformer3DModel   hidden_states [B, C, F, Y, X], timestep [B], [1] or [], encoder_hidden_states [B, L, T] -> sample
 //   DigitClassifier, DigitJudge, CifarResNet   sample [B, C, Y, X] -> logits, features
 // A CifarResNet may be a .safetensors file alone.
 AnyModel load_any_model(const std::filesystem::path& folder, const std::string& weights, at::Device device,

@@ -17,7 +17,7 @@ using Json = nlohmann::ordered_json;
 
 // The only network whose layout follows from its tensors (models/cifar_resnet.h).
 const char* const kClassOfWeightsFiles = "CifarResNet";
-const std::string kUNetWeights = "diffusion_pytorch_model", kOtherWeights = "model";
+const std::string kDiffusionWeights = "diffusion_pytorch_model", kOtherWeights = "model";
 
 Json read_object(const fs::path& file) {
   Json json = Json::parse(read_text_file(file), nullptr, /*allow_exceptions=*/false, /*ignore_comments=*/true);
@@ -45,7 +45,7 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 }
 
 fs::path find_weight_file(const fs::path& folder) {
-  for (const std::string& stem : {kUNetWeights, kOtherWeights}) {
+  for (const std::string& stem : {kDiffusionWeights, kOtherWeights}) {
     for (const char* ending : {".safetensors", ".safetensors.index.json", ".fp16.safetensors"}) {
       if (fs::exists(folder / (stem + ending))) return folder / (stem + ending);
     }
@@ -53,7 +53,7 @@ fs::path find_weight_file(const fs::path& folder) {
   throw InputError(fmt::format(
       "{0}: there are no weights ({1}.safetensors or {2}.safetensors, or either as .safetensors.index.json or "
       ".fp16.safetensors); put the file there, or ask for weights \"formula:SEED\" to run the layout alone",
-      folder.string(), kUNetWeights, kOtherWeights));
+      folder.string(), kDiffusionWeights, kOtherWeights));
 }
 
 }  // namespace
@@ -89,13 +89,14 @@ void load_model_weights(torch::nn::Module& module, const fs::path& folder, const
   load_weights(module, load_safetensors(file), file.string());
 }
 
-void save_model_folder(const fs::path& folder, const std::string& class_name, const std::string& config,
+void save_model_folder(const fs::path& folder, const std::string& class_name, const std::string& config, const std::string& defaults,
                        const NullableKeys& nullable, const torch::nn::Module& module, at::ScalarType dtype) {
   fs::create_directories(folder);
   Json json = Json::object();
   json["_class_name"] = class_name;
-  const Json plain = Json::parse(config);
+  const Json plain = Json::parse(config), plain_defaults = Json::parse(defaults);
   for (const auto& [key, value] : plain.items()) {
+    if (contains(nullable.added, key) && value == plain_defaults[key]) continue;
     const bool is_null =
         (contains(nullable.numbers, key) && value == 0) || (contains(nullable.texts, key) && value == "");
     json[key] = is_null ? Json() : value;
@@ -105,7 +106,8 @@ void save_model_folder(const fs::path& folder, const std::string& class_name, co
     const at::Tensor stored = tensor.detach().to(at::kCPU).contiguous();
     tensors[name] = stored.is_floating_point() ? stored.to(dtype) : stored;
   }
-  const std::string& stem = class_name == "UNet2DModel" ? kUNetWeights : kOtherWeights;
+  const bool is_diffusion = class_name == "UNet2DModel" || class_name == "WanTransformer3DModel";
+  const std::string& stem = is_diffusion ? kDiffusionWeights : kOtherWeights;
   save_safetensors(folder / (stem + ".safetensors"), tensors, {{"format", "pt"}});
   write_file_atomically(folder / "config.json", json.dump(2) + "\n");
 }

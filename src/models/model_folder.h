@@ -15,6 +15,8 @@ namespace linden {
 // Keys that may be null in a config.json. In linden's structs null is 0 or "".
 struct NullableKeys {
   std::vector<std::string> numbers, texts;
+  // Keys that the reference library does not know: a config.json leaves them out where they have their defaults.
+  std::vector<std::string> added = {};
 };
 
 // config.json of `folder` as text for from_json(): without the keys that start with an underscore, and with
@@ -44,14 +46,15 @@ void load_model_weights(torch::nn::Module& module, const std::filesystem::path& 
                         const std::string& weights = "folder");
 
 // Writes config.json and the weight file (floating tensors as `dtype`): diffusion_pytorch_model.safetensors
-// for UNet2DModel, model.safetensors for the others.
-void save_model_folder(const std::filesystem::path& folder, const std::string& class_name, const std::string& config,
+// for UNet2DModel and WanTransformer3DModel, model.safetensors for the others. defaults: the config with every key at its
+// default.
+void save_model_folder(const std::filesystem::path& folder, const std::string& class_name, const std::string& config, const std::string& defaults,
                        const NullableKeys& nullable, const torch::nn::Module& module, at::ScalarType dtype);
 
 template <class Config>
 void save_model_folder(const std::filesystem::path& folder, const torch::nn::Module& module, const Config& config,
                        at::ScalarType dtype = at::kFloat) {
-  save_model_folder(folder, Config::kClassName, to_json(config), Config::nullable_keys(), module, dtype);
+  save_model_folder(folder, Config::kClassName, to_json(config), to_json(Config{}), Config::nullable_keys(), module, dtype);
 }
 
 }  // namespace linden

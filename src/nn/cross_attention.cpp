@@ -1,0 +1,31 @@
+#include "nn/cross_attention.h"
+
+#include "nn/module_path.h"
+#include "nn/trace.h"
+#include "ops/gated_attention.h"
+
+namespace linden {
+
+CrossAttentionImpl::CrossAttentionImpl(const CrossAttentionOptions& options) : options_(options) {
+  const int64_t M = options.num_heads * options.head_dim;
+  to_q = register_module("to_q", torch::nn::Linear(M, M));
+  to_k = register_module("to_k", torch::nn::Linear(M, M));
+  to_v = register_module("to_v", torch::nn::Linear(M, M));
+  out_projection_ = torch::nn::Linear(M, M);
+  register_under_path(*this, "to_out.0", out_projection_);
+  norm_q = register_module("norm_q", HeadRmsNorm(options.num_heads, options.head_dim, options.norm_eps));
+  norm_k = register_module("norm_k", HeadRmsNorm(options.num_heads, options.head_dim, options.norm_eps));
+}
+
+KeysAndValues CrossAttentionImpl::encode(const at::Tensor& text) {
+  return {norm_k(to_k(text), RotaryTable{}), to_v(text).unflatten(-1, {options_.num_heads, options_.head_dim})};
+}
+
+at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const KeysAndValues& text) {
+  const at::Tensor mixed = softmax_attention(norm_q(to_q(x), RotaryTable{}), text.keys, text.values, {});
+  const at::Tensor out = out_projection_(mixed.flatten(2));
+  linden::trace(out);
+  return out;
+}
+
+}  // namespace linden
