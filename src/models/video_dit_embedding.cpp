@@ -1,6 +1,5 @@
 #include "models/video_dit_embedding.h"
 
-#include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>

@@ -7,6 +7,7 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <fmt/ranges.h>
 
 #include <cmath>
@@ -75,6 +76,8 @@ void SelfAttentionImpl::freeze() {
 }
 
 at::Tensor SelfAttentionImpl::mix(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  // q, k and v have autocast's dtype already; inside the mixers sums are fp32 on purpose.
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   if (running_kind_ == AttentionKind::kSoftmax) return softmax_attention(q, k, v, {});
   const LinearAttentionInputs inputs{q, k, v, phi_q_, phi_k_, {}};
   const LinearAttentionConfig config{options_.feature_map};

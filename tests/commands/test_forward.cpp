@@ -4,6 +4,7 @@
 
 #include "io/safetensors.h"
 #include "models/image_classifier.h"
+#include "tests/models/video_dit_cases.h"
 #include "tests/support/support.h"
 
 using namespace linden;
@@ -94,4 +95,29 @@ TEST_CASE("forward says what is wrong with its arguments", "[unit]") {
   fails(other + output, "there is no input \"class\"");
   save_safetensors(folder / "in.safetensors", {{"sample", at::zeros({2, 1, 32, 32}, at::kLong)}, {"timestep", at::zeros({1})}});
   fails(other + output, "in.safetensors: UNet2DModel: the input tensor \"sample\" is I64, wanted F32, F16, BF16 or F64");
+}
+
+TEST_CASE("forward runs a video transformer's folder and traces it under the reference's names", "[golden]") {
+  const test::TemporaryFolder folder;
+  const test::VideoCase golden = test::read_video_case("tiny");
+  write_file_atomically(folder / "dit/config.json", SafetensorsFile(test::video_golden_path("tiny")).metadata().at("config"));
+  const std::string input = (folder / "in.safetensors").string(), output = (folder / "out.safetensors").string();
+  const NamedTensors inputs = {{"hidden_states", golden.latents}, {"timestep", golden.timestep}, {"encoder_hidden_states", golden.text}};
+  save_safetensors(input, inputs);
+  const std::string command = "forward --device cpu --model " + (folder / "dit").string() + " --weights formula:" + std::to_string(golden.seed) +
+                              " --input " + input + " --output " + output;
+  const auto run = run_linden(command + " --trace all");
+  INFO(run.output);
+  REQUIRE(run.exit_code == 0);
+  const NamedTensors got = load_safetensors(output);
+  for (const auto& [name, tensor] : golden.wanted) {
+    if (name != "sample" && !name.starts_with("trace.")) continue;
+    INFO(name);
+    REQUIRE(got.contains(name));
+    CHECK(relative_error(got.at(name), tensor) <= 1e-5);
+  }
+  save_safetensors(input, {{"hidden_states", golden.latents.narrow(4, 0, 9)}, {"timestep", golden.timestep}, {"encoder_hidden_states", golden.text}});
+  const auto refused = run_linden(command);
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.output, ContainsSubstring("latents have 9 columns, wanted a multiple of the patch's 2"));
 }
