@@ -72,6 +72,16 @@ TextCache VideoDitImpl::encode_text(const at::Tensor& text) {
   return cache;
 }
 
+namespace {
+
+// For `batch` videos, where the text is theirs or one for all.
+KeysAndValues rows_for(const KeysAndValues& text, int64_t batch) {
+  if (text.keys.size(0) == batch) return text;
+  return {text.keys.expand({batch, -1, -1, -1}), text.values.expand({batch, -1, -1, -1})};
+}
+
+}  // namespace
+
 VideoStream VideoDitImpl::run_block(size_t i, const VideoStream& stream, const at::Tensor& projection, const KeysAndValues& text,
                                     const RotaryTable& table) {
   VideoDitBlock& block = blocks_[i];
@@ -106,7 +116,8 @@ at::Tensor VideoDitImpl::forward_cached(const at::Tensor& latents, const at::Ten
   check_input(timestep.dim() == 1 && timestep.size(0) == B, "VideoDit: timestep is [{}], wanted [{}], one a video", fmt::join(timestep.sizes(), ", "), B);
   check(text.blocks.size() == blocks_.size(), "VideoDit: the text cache has {} blocks, wanted {}: make it by encode_text of this model",
         text.blocks.size(), blocks_.size());
-  check_input(text.blocks.front().keys.size(0) == B, "VideoDit: text has batch {}, wanted {} as latents", text.blocks.front().keys.size(0), B);
+  const int64_t text_batch = text.blocks.front().keys.size(0);
+  check_input(text_batch == B || text_batch == 1, "VideoDit: text has batch {}, wanted {} as latents, or 1 for all", text_batch, B);
 
   VideoStream stream;
   {
@@ -122,7 +133,7 @@ at::Tensor VideoDitImpl::forward_cached(const at::Tensor& latents, const at::Ten
   const RotaryTable table = rotary_table(grid, latents.device());
   for (size_t i = 0; i < blocks_.size(); ++i) {
     TraceScope scope("blocks", static_cast<int64_t>(i));
-    stream = run_block(i, stream, time.projection, text.blocks[i], table);
+    stream = run_block(i, stream, time.projection, rows_for(text.blocks[i], B), table);
     if (tracing()) linden::trace(add_branch(stream));
   }
   return unpatchify(head(stream, time.embedding), grid, config_.patch_size);

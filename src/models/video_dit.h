@@ -29,7 +29,7 @@ class VideoDitImpl : public torch::nn::Module {
   explicit VideoDitImpl(const VideoDitConfig& config);
 
   // latents: [B, C, F, Y, X], multiples of the patch; timestep: [B], 0..1000, fp32 or integer; text: [B, L, text_dim],
-  // L from 1 to text_len, padding included and attended to. All on the module's device; latents and text are converted to
+  // L from 1 to text_len, padding included and attended to; of batch 1 it serves all videos. All on the module's device; latents and text are converted to
   // its dtype. Returns the velocity [B, C_out, F, Y, X] in the dtype of the products. Throws InputError on shapes that do
   // not fit.
   at::Tensor forward(const at::Tensor& latents, const at::Tensor& timestep, const at::Tensor& text);

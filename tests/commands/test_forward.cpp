@@ -100,11 +100,11 @@ TEST_CASE("forward says what is wrong with its arguments", "[unit]") {
 TEST_CASE("forward runs a video transformer's folder and traces it under the reference's names", "[golden]") {
   const test::TemporaryFolder folder;
   const test::VideoCase golden = test::read_video_case("tiny");
-  write_file_atomically(folder / "dit/config.json", SafetensorsFile(test::video_golden_path("tiny")).metadata().at("config"));
+  write_file_atomically(folder / "config.json", SafetensorsFile(test::video_golden_path("tiny")).metadata().at("config"));
   const std::string input = (folder / "in.safetensors").string(), output = (folder / "out.safetensors").string();
   const NamedTensors inputs = {{"hidden_states", golden.latents}, {"timestep", golden.timestep}, {"encoder_hidden_states", golden.text}};
   save_safetensors(input, inputs);
-  const std::string command = "forward --device cpu --model " + (folder / "dit").string() + " --weights formula:" + std::to_string(golden.seed) +
+  const std::string command = "forward --device cpu --model " + folder.path.string() + " --weights formula:" + std::to_string(golden.seed) +
                               " --input " + input + " --output " + output;
   const auto run = run_linden(command + " --trace all");
   INFO(run.output);

@@ -166,6 +166,16 @@ TEST_CASE("a text cache gives the plain output, for any video", "[unit]") {
   CHECK(at::equal(model->forward_cached(later, timestep, cache), model(later, timestep.to(at::kFloat), c.text)));
 }
 
+TEST_CASE("one text serves all videos of a batch", "[unit]") {
+  VideoCase c = tiny_case({"gated"});
+  VideoDit model = make_video_dit(c.config, 12);
+  c.text = c.text.narrow(0, 1, 1);
+  const std::vector<at::Tensor> shared = output_and_gradients(model, c);
+  c.text = c.text.repeat({2, 1, 1});
+  const std::vector<at::Tensor> repeated = output_and_gradients(model, c);
+  for (size_t i = 0; i < shared.size(); ++i) CHECK(relative_error(shared[i], repeated[i]) < 1e-4);
+}
+
 TEST_CASE("a video does not depend on its batch", "[unit]") {
   const VideoCase c = tiny_case({"gated"});
   VideoDit model = make_video_dit(c.config, 7);
@@ -259,7 +269,7 @@ TEST_CASE("a video transformer says what does not fit", "[unit]") {
   refuses({1, 4, 1, 4, 4}, {1}, {1, 0, 24}, "text has 0 tokens");
   refuses({1, 4, 1, 4, 4}, {1}, {1, 2, 23}, "text is [1, 2, 23], wanted [B, L, 24]");
   refuses({1, 4, 1, 4, 4}, {2}, {1, 2, 24}, "timestep is [2], wanted [1], one a video");
-  refuses({2, 4, 1, 4, 4}, {2}, {1, 2, 24}, "text has batch 1, wanted 2 as latents");
+  refuses({3, 4, 1, 4, 4}, {3}, {2, 2, 24}, "text has batch 2, wanted 3 as latents, or 1 for all");
 }
 
 TEST_CASE("a video transformer config that does not hold together is refused", "[unit]") {
