@@ -43,6 +43,7 @@ std::vector<Command> all_commands();
 Command align_command();
 Command bench_command();
 Command config_command();
+Command convert_command();
 Command doctor_command();
 Command evaluate_command();
 Command forward_command();

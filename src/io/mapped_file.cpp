@@ -30,6 +30,10 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
   data_ = static_cast<char*>(mapping);
 }
 
+void MappedFile::release_pages() const {
+  if (data_) ::madvise(data_, size_, MADV_DONTNEED);
+}
+
 MappedFile::~MappedFile() {
   if (data_) ::munmap(data_, size_);
 }

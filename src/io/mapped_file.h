@@ -19,6 +19,9 @@ class MappedFile {
   char* data() const { return data_; }
   size_t size() const { return size_; }
   std::string_view bytes() const { return {data_, size_}; }
+  // Gives the pages back to the system, for readers that walk through more than memory holds: the next access reads
+  // them from the file again. What was written through data() is lost.
+  void release_pages() const;
 
  private:
   char* data_ = nullptr;

@@ -12,12 +12,22 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace linden {
 
 using NamedTensors = std::map<std::string, at::Tensor>;
 using Metadata = std::map<std::string, std::string>;
+
+// What a file says of a tensor without its values.
+struct TensorSpec {
+  std::string name;
+  at::ScalarType dtype = at::kFloat;
+  std::vector<int64_t> shape;
+  uint64_t num_bytes() const;
+  bool operator==(const TensorSpec&) const = default;
+};
 
 class SafetensorsFile {
  public:
@@ -27,6 +37,10 @@ class SafetensorsFile {
   // CPU view of the mapped file (a copy where the data are not aligned); the tensor keeps the mapping alive.
   // Writing into it changes this process's pages, never the file.
   at::Tensor tensor(const std::string& name) const;
+  TensorSpec spec(const std::string& name) const;
+  std::string_view bytes(const std::string& name) const;  // of the mapped file; valid as long as this object
+  // Gives the mapped pages back: for readers of bytes() that walk through a file larger than memory.
+  void release_pages() const;
   const Metadata& metadata() const;
 
  private:
@@ -34,13 +48,11 @@ class SafetensorsFile {
   std::shared_ptr<State> state_;
 };
 
-// All tensors of one .safetensors file, of a sharded `*.index.json`, or of a folder that holds either:
-// diffusion_pytorch_model.safetensors, model.safetensors or an index; failing those, its only *.safetensors.
-// Several candidates are an InputError that names them.
+// All tensors of a file, an index or a folder (io/safetensors_set.h says which file of a folder).
 NamedTensors load_safetensors(const std::filesystem::path& path);
 // Writes under a temporary name and renames; std::runtime_error with the reason, and the old file stays. CPU or GPU
-// tensors, any dtype that the format has; data in name order, header padded to 8 bytes: the same tensors give the
-// same bytes.
+// tensors, any dtype that the format has; the same tensors give the same bytes, those of the reference package
+// (io/safetensors_writer.h).
 void save_safetensors(const std::filesystem::path& path, const NamedTensors& tensors, const Metadata& metadata = {});
 
 }  // namespace linden

@@ -19,25 +19,26 @@ using nlohmann::json;
 struct DtypeName {
   const char* name;
   at::ScalarType dtype;
+  int rank;  // place in the reference's order of a file's data: wider elements first
 };
 constexpr std::array kDtypes{
-    DtypeName{"F64", at::kDouble},
-    DtypeName{"F32", at::kFloat},
-    DtypeName{"F16", at::kHalf},
-    DtypeName{"BF16", at::kBFloat16},
-    DtypeName{"I64", at::kLong},
-    DtypeName{"I32", at::kInt},
-    DtypeName{"I16", at::kShort},
-    DtypeName{"I8", at::kChar},
-    DtypeName{"U64", at::kUInt64},
-    DtypeName{"U32", at::kUInt32},
-    DtypeName{"U16", at::kUInt16},
-    DtypeName{"U8", at::kByte},
-    DtypeName{"BOOL", at::kBool},
-    DtypeName{"F8_E4M3", at::kFloat8_e4m3fn},
-    DtypeName{"F8_E5M2", at::kFloat8_e5m2},
-    DtypeName{"F8_E8M0", at::kFloat8_e8m0fnu},
-    DtypeName{"C64", at::kComplexFloat},
+    DtypeName{"F64", at::kDouble, 2},
+    DtypeName{"F32", at::kFloat, 4},
+    DtypeName{"F16", at::kHalf, 8},
+    DtypeName{"BF16", at::kBFloat16, 7},
+    DtypeName{"I64", at::kLong, 1},
+    DtypeName{"I32", at::kInt, 6},
+    DtypeName{"I16", at::kShort, 10},
+    DtypeName{"I8", at::kChar, 14},
+    DtypeName{"U64", at::kUInt64, 0},
+    DtypeName{"U32", at::kUInt32, 5},
+    DtypeName{"U16", at::kUInt16, 9},
+    DtypeName{"U8", at::kByte, 15},
+    DtypeName{"BOOL", at::kBool, 16},
+    DtypeName{"F8_E4M3", at::kFloat8_e4m3fn, 12},
+    DtypeName{"F8_E5M2", at::kFloat8_e5m2, 13},
+    DtypeName{"F8_E8M0", at::kFloat8_e8m0fnu, 11},
+    DtypeName{"C64", at::kComplexFloat, 3},
 };
 
 std::string known_dtypes() {
@@ -252,6 +253,12 @@ std::optional<std::string> safetensors_dtype_name(at::ScalarType dtype) {
     if (dtype == known.dtype) return known.name;
   }
   return std::nullopt;
+}
+
+int safetensors_rank(at::ScalarType dtype) {
+  const auto found = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeName& known) { return known.dtype == dtype; });
+  check(found != kDtypes.end(), "safetensors_rank: the format lacks the dtype {}", c10::toString(dtype));
+  return found->rank;
 }
 
 std::string quoted_name(std::string_view name) {

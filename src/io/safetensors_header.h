@@ -19,6 +19,8 @@ inline constexpr size_t kMaxSafetensorsRank = 64;
 // "F32" <-> at::kFloat; nothing where the format or LibTorch lacks the type.
 std::optional<at::ScalarType> safetensors_dtype(std::string_view name);
 std::optional<std::string> safetensors_dtype_name(at::ScalarType dtype);
+// Place of a dtype in the order in which the reference writes a file's tensors (by this, then by name).
+int safetensors_rank(at::ScalarType dtype);
 
 struct SafetensorsEntry {
   at::ScalarType dtype = at::kFloat;

@@ -70,6 +70,11 @@ std::string model_config_text(const fs::path& folder, const std::string& class_n
   const std::string found = class_name_of(json, folder);
   check_input(found == class_name, "{}: _class_name is {}, wanted {}", (folder / "config.json").string(), found,
               class_name);
+  return plain_config_text(json.dump(), nullable);
+}
+
+std::string plain_config_text(const std::string& json_text, const NullableKeys& nullable) {
+  const Json json = Json::parse(json_text);
   Json plain = Json::object();
   for (const auto& [key, value] : json.items()) {
     if (key.starts_with("_")) continue;

@@ -23,6 +23,8 @@ struct NullableKeys {
 // null as 0 or "". Throws InputError: no such folder or file, no JSON object, another _class_name.
 std::string model_config_text(const std::filesystem::path& folder, const std::string& class_name,
                               const NullableKeys& nullable);
+// The same of a JSON object that was read already.
+std::string plain_config_text(const std::string& json, const NullableKeys& nullable);
 // A .safetensors file that stands for a model on its own.
 bool is_weights_file(const std::filesystem::path& model);
 // The _class_name of the folder's config.json. A weights file alone is a CifarResNet, whose layout follows from its

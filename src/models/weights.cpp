@@ -1,13 +1,13 @@
 #include "models/weights.h"
 
 #include <ATen/core/grad_mode.h>
-#include <fmt/ranges.h>
+#include <fmt/format.h>
 
 #include <array>
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
+#include "models/tensor_fit.h"
 
 namespace linden {
 namespace {
@@ -30,13 +30,6 @@ bool is_pointwise_form(const at::Tensor& tensor, const at::Tensor& wanted) {
   return tensor.size(0) == wanted.size(0) && tensor.size(1) == wanted.size(1);
 }
 
-std::string shape_text(const at::Tensor& tensor) { return fmt::format("[{}]", fmt::join(tensor.sizes(), ", ")); }
-
-void append_list(std::string& message, const std::vector<std::string>& lines, const std::string& what) {
-  if (lines.empty()) return;
-  message += fmt::format("\n  {} {}:\n    {}", lines.size(), what, fmt::join(lines, "\n    "));
-}
-
 }  // namespace
 
 NamedTensors named_weights(const torch::nn::Module& module) {
@@ -49,28 +42,23 @@ NamedTensors named_weights(const torch::nn::Module& module) {
 void load_weights(torch::nn::Module& module, const NamedTensors& tensors, const std::string& origin,
                   const std::string& advice) {
   NamedTensors wanted = named_weights(module), given;
-  std::vector<std::string> missing, surplus, misshaped;
+  TensorFit fit;
   for (const auto& [name, tensor] : tensors) {
     const std::string current = current_name(name);
     const auto target = wanted.find(current);
     if (target == wanted.end() || !given.emplace(current, tensor).second) {
-      surplus.push_back(fmt::format("{} {}", name, shape_text(tensor)));
+      fit.surplus.push_back(fmt::format("{} {}", name, shape_text(tensor.sizes().vec())));
     } else if (is_pointwise_form(tensor, target->second)) {
       given[current] = tensor.reshape(target->second.sizes());
     } else if (tensor.sizes() != target->second.sizes()) {
-      misshaped.push_back(fmt::format("{} is {}, wanted {}", name, shape_text(tensor), shape_text(target->second)));
+      fit.misshaped.push_back(fmt::format("{} is {}, wanted {}", name, shape_text(tensor.sizes().vec()),
+                                          shape_text(target->second.sizes().vec())));
     }
   }
   for (const auto& [name, tensor] : wanted) {
-    if (!given.contains(name)) missing.push_back(fmt::format("{} {}", name, shape_text(tensor)));
+    if (!given.contains(name)) fit.missing.push_back(fmt::format("{} {}", name, shape_text(tensor.sizes().vec())));
   }
-  if (!missing.empty() || !surplus.empty() || !misshaped.empty()) {
-    std::string message = fmt::format("{}: the tensors do not fit the model that the config describes", origin);
-    append_list(message, missing, "missing");
-    append_list(message, surplus, "that the model does not have");
-    append_list(message, misshaped, "of another shape");
-    throw InputError(message + "\n  " + advice);
-  }
+  check_fit(fit, origin, advice);
   at::NoGradGuard no_grad;
   for (auto& [name, target] : wanted) target.copy_(given.at(name));
 }

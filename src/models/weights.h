@@ -15,7 +15,7 @@ NamedTensors named_weights(const torch::nn::Module& module);
 
 // Copies `tensors` into the module (converted to its dtype and device). Old attention names (query, key,
 // value, proj_attn) and attention weights stored as 1x1 convolutions are accepted. Throws InputError that
-// lists every missing, surplus and misshaped tensor and ends with `advice`; the module is then unchanged. `origin` names
+// lists missing, surplus and misshaped tensors (their counts and the first of each) and ends with `advice`; the module is then unchanged. `origin` names
 // the file.
 void load_weights(torch::nn::Module& module, const NamedTensors& tensors, const std::string& origin,
                   const std::string& advice = "Check that config.json and the weight file belong together.");

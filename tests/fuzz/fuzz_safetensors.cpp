@@ -37,10 +37,12 @@ std::string mutated_header(Mutator& mutator, std::string seed, const std::string
   return out + header + seed.substr(kLength + size);
 }
 
-// The mutated index beside two sound shards.
+// The mutated index beside sound shards.
 void fuzz_safetensors_index(std::span<const std::byte> bytes) {
   static const test::TemporaryFolder folder;
   static const bool prepared = [] {
+    // Every tensor once more: an index that names this shard beside another has some of them twice.
+    save_safetensors(folder / "both.safetensors", load_safetensors("tests/golden/io/sharded"));
     for (const auto& shard : std::filesystem::directory_iterator("tests/golden/io/sharded")) {
       if (shard.path().extension() == ".safetensors") write_file_atomically(folder / shard.path().filename().string(), read_text_file(shard.path()));
     }
@@ -70,10 +72,10 @@ Target safetensors_target() {
 
 Target safetensors_index_target() {
   return {.name = "safetensors_index",
-          .seeds = {"tests/golden/io/sharded/model.safetensors.index.json"},
+          .seeds = {"tests/golden/io/sharded/model.safetensors.index.json", "tests/fuzz/seeds/both.safetensors.index.json"},
           .read = fuzz_safetensors_index,
           .dictionary = {"\"weight_map\"", "\"metadata\"", "{", "}", "[", "\"a.weight\"", "model-00001-of-00002.safetensors",
-                         "model-00002-of-00002.safetensors", "model.safetensors.index.json", "..", "/", "\\u0000", "\\ud800", "{\"a\":"},
+                         "model-00002-of-00002.safetensors", "both.safetensors", "model.safetensors.index.json", "..", "/", "\\u0000", "\\ud800", "{\"a\":"},
           .structured = nullptr,
           .isolated = nullptr,
           .library = ""};

@@ -60,6 +60,7 @@ Target npy_target();
 Target config_target();
 Target event_log_target();
 Target event_cut_target();
+Target wan_config_target();
 
 std::vector<Target> all_targets();
 
