@@ -1,11 +1,11 @@
 // linden convert from the command line.
-#include "io/safetensors_set.h"  // before Catch2: LibTorch's logging has a CHECK of its own
+#include "models/formula_weights.h"  // before Catch2: LibTorch's logging has a CHECK of its own
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include "core/run_directory.h"
-#include "models/formula_weights.h"
+#include "io/safetensors_set.h"
 #include "models/wan_config.h"
 #include "tests/support/support.h"
 
