@@ -54,7 +54,7 @@ cuda::LinearAttentionShape shape_of(const LinearAttentionInputs& in, const Featu
 at::Tensor aligned(const at::Tensor& x) {
   bool fits = x.stride(3) == 1 && is_vector_aligned(x);
   for (int64_t d = 0; d < 3; ++d) fits = fits && x.stride(d) * x.element_size() % 16 == 0;
-  return fits ? x : x.contiguous();
+  return fits ? x : x.clone(at::MemoryFormat::Contiguous);  // contiguous() keeps what only starts off the grid
 }
 cuda::AttentionRows rows(const at::Tensor& x) { return {const_cast<void*>(x.const_data_ptr()), x.stride(0), x.stride(1), x.stride(2)}; }
 

@@ -42,21 +42,29 @@ struct Bf16Engine {
   }
   __device__ static bool leads_row() { return lane() % 4 == 0; }
 
-  // Where a lane's row of 16 bytes for ldmatrix lies, rows `row` (a multiple of 8) and `piece` (even) on. Two patterns: the lanes'
-  // matrices go down the rows first (lane % 16, then the next piece), or along the pieces first. Written so that what depends on the
-  // lane is the same for all rows and pieces.
-  __device__ static uint32_t down(Tile<Element> tile, int row, int piece) {
-    const int x = lane() / 16 ^ lane() % 8;
-    return shared_address(tile.data) + (row + lane() % 16) * tile.stride * 2 + ((piece ^ x) << 4);
-  }
-  __device__ static uint32_t along(Tile<Element> tile, int row, int piece) {
-    const int x = lane() / 8 % 2 ^ lane() % 8;
-    return shared_address(tile.data) + (row + lane() / 16 * 8 + lane() % 8) * tile.stride * 2 + ((piece ^ x) << 4);
-  }
-  // The two elements that accumulators hold of row i, columns 8 piece + 2 (lane % 4) and the next.
-  __device__ static uint32_t& pair(Tile<Element> tile, int first_row, int i, int piece) {
-    return *reinterpret_cast<uint32_t*>(tile.data + (first_row + row(i)) * tile.stride + ((piece ^ lane() / 4) << 3) + lane() % 4 * 2);
-  }
+  // Where a lane's 16 bytes for ldmatrix lie: rows from a multiple of 8 on, pieces from an even one on. What depends on the lane is
+  // worked out once a product and then hidden from the compiler, which would otherwise keep all addresses of all products in registers
+  // over the loop, and spill.
+  struct Lanes {
+    uint32_t base, x, row_bytes;
+    __device__ Lanes(Tile<Element> tile, int row, int lane_row, int lane_piece)
+        : base(shared_address(tile.data) + (row + lane_row) * tile.stride * 2), x((lane_piece ^ lane_row % 8) << 4), row_bytes(tile.stride * 2) {
+      asm volatile("" : "+r"(base), "+r"(x));
+    }
+    __device__ uint32_t at(int row, int piece) const { return base + row * row_bytes + (piece << 4 ^ x); }
+  };
+  // The four matrices of a ldmatrix go down the rows first, or along the pieces first.
+  __device__ static Lanes down(Tile<Element> tile, int row) { return {tile, row, lane() % 16, lane() / 16}; }
+  __device__ static Lanes along(Tile<Element> tile, int row) { return {tile, row, lane() / 16 * 8 + lane() % 8, lane() / 8 % 2}; }
+  // The two elements that accumulators hold of rows lane / 4 (+ 8), columns 8 piece + 2 (lane % 4) and the next.
+  struct Pairs {
+    Element* base;
+    int x, stride;
+    __device__ Pairs(Tile<Element> tile, int first_row) : base(tile.data + (first_row + lane() / 4) * tile.stride + lane() % 4 * 2), x(lane() / 4 << 3), stride(tile.stride) {
+      asm volatile("" : "+r"(x));
+    }
+    __device__ uint32_t& at(int i, int piece) const { return *reinterpret_cast<uint32_t*>(base + 8 * i * stride + (piece << 3 ^ x)); }
+  };
 
   // The warp's rows [16, kWidth] as the left operand of products: fragments a of mma, rounded to bf16.
   struct Rows {
@@ -83,21 +91,23 @@ struct Bf16Engine {
       for (int j = 0; j < kChunkColumns; j += 2) rows.set(c * kChunkColumns + j, values[i][j], values[i][j + 1], i);
   }
   __device__ static void read_chunk(Chunk& values, Tile<Element> tile, int first_row, int c) {
+    const Pairs pairs(tile, first_row);
 #pragma unroll
     for (int i = 0; i < kRows; ++i)
 #pragma unroll
       for (int j = 0; j < kChunkColumns; j += 2) {
-        const uint32_t bits = pair(tile, first_row, i, c * 4 + j / 2);
+        const uint32_t bits = pairs.at(i, c * 4 + j / 2);
         values[i][j] = __uint_as_float(bits << 16);
         values[i][j + 1] = __uint_as_float(bits & 0xffff0000u);
       }
   }
   __device__ static void store(Tile<Element> tile, int first_row, const Rows& rows) {
+    const Pairs pairs(tile, first_row);
 #pragma unroll
     for (int i = 0; i < kRows; ++i)
 #pragma unroll
       for (int n = 0; n < kWidth / 8; ++n)
-        pair(tile, first_row, i, n) = rows.a[n / 2][n % 2 * 2 + i];
+        pairs.at(i, n) = rows.a[n / 2][n % 2 * 2 + i];
   }
   // Makes rows readable as an operand: nothing to do here.
   __device__ static void stage(const Rows&, Tile<Element>, int) {}
@@ -106,13 +116,14 @@ struct Bf16Engine {
   __device__ static void multiply(Chunk& out, const Rows& rows, Tile<Element>, int, Tile<Element> b, int b_row, int column, int depth = kWidth) {
     float c[4][4];
     unpack(out, c);
+    const Lanes right = down(b, b_row);
 #pragma unroll
     for (int s = 0; s < kWidth / 16; ++s) {
       if (s * 16 >= depth) break;
 #pragma unroll
       for (int n = 0; n < 4; n += 2) {
         uint32_t r[4];
-        load_matrices_transposed(r, down(b, b_row + s * 16, column / 8 + n));
+        load_matrices_transposed(r, right.at(s * 16, column / 8 + n));
         multiply_add(c[n], rows.a[s], r[0], r[1]);
         multiply_add(c[n + 1], rows.a[s], r[2], r[3]);
       }
@@ -123,13 +134,14 @@ struct Bf16Engine {
   __device__ static void multiply_tile(Chunk& out, Tile<Element> a, int a_row, Tile<Element> b, int column) {
     float c[4][4];
     unpack(out, c);
+    const Lanes left_lanes = down(a, a_row), right = down(b, 0);
 #pragma unroll
     for (int s = 0; s < kWidth / 16; ++s) {
       uint32_t left[4], r[4];
-      load_matrices(left, down(a, a_row, 2 * s));
+      load_matrices(left, left_lanes.at(0, 2 * s));
 #pragma unroll
       for (int n = 0; n < 4; n += 2) {
-        load_matrices_transposed(r, down(b, s * 16, column / 8 + n));
+        load_matrices_transposed(r, right.at(s * 16, column / 8 + n));
         multiply_add(c[n], left, r[0], r[1]);
         multiply_add(c[n + 1], left, r[2], r[3]);
       }
@@ -140,14 +152,15 @@ struct Bf16Engine {
   __device__ static void multiply_transposed(Chunk& out, Tile<Element> a, int a_row, Tile<Element> b, int b_row, int depth = kWidth) {
     float c[4][4];
     unpack(out, c);
+    const Lanes left_lanes = down(a, a_row), right = along(b, b_row);
 #pragma unroll
     for (int s = 0; s < kWidth / 16; ++s) {
       if (s * 16 >= depth) break;
       uint32_t left[4], r[4];
-      load_matrices(left, down(a, a_row, 2 * s));
+      load_matrices(left, left_lanes.at(0, 2 * s));
 #pragma unroll
       for (int n = 0; n < 4; n += 2) {
-        load_matrices(r, along(b, b_row + n * 8, 2 * s));
+        load_matrices(r, right.at(n * 8, 2 * s));
         multiply_add(c[n], left, r[0], r[1]);
         multiply_add(c[n + 1], left, r[2], r[3]);
       }
@@ -160,16 +173,17 @@ struct Bf16Engine {
   using Outer = float[kM][kN][4];
   __device__ static void add_outer(Outer& sum, Tile<Element> a, Tile<Element> b) {
     const int warp = threadIdx.x / 32, r0 = warp / 2 * 16 * kM, d0 = warp % 2 * 8 * kN;
+    const Lanes left = along(a, 0), right = down(b, 0);
 #pragma unroll 2
     for (int k = 0; k < kTokens; k += 16) {
       uint32_t fragment[kM][4];
 #pragma unroll
       for (int m = 0; m < kM; ++m)
-        load_matrices_transposed(fragment[m], along(a, k, (r0 + 16 * m) / 8));
+        load_matrices_transposed(fragment[m], left.at(k, (r0 + 16 * m) / 8));
 #pragma unroll
       for (int n = 0; n < kN; n += 2) {
         uint32_t r[4];
-        load_matrices_transposed(r, down(b, k, d0 / 8 + n));
+        load_matrices_transposed(r, right.at(k, d0 / 8 + n));
 #pragma unroll
         for (int m = 0; m < kM; ++m) {
           multiply_add(sum[m][n], fragment[m], r[0], r[1]);
