@@ -35,15 +35,22 @@ GridPlace draw_start(RandomStream& stream, const Motion& motion, int64_t last) {
   return {y, draw(motion.dx)};
 }
 
-// cells x cells uniform values of [0, brightness], as [-1, 1], enlarged to size x size without interpolation.
-void draw_texture(RandomStream& stream, const MovingDigitsConfig& config, float* frame) {
-  const int64_t cells = std::max<int64_t>(1, config.texture_cells), cell = config.size / cells;
-  for (int64_t i = 0; i < cells; ++i) {
+int64_t cells_a_side(const MovingDigitsConfig& config) { return std::max<int64_t>(1, config.texture_cells); }
+
+// Uniform values of [0, brightness] as [-1, 1], row by row.
+void draw_cells(RandomStream& stream, const MovingDigitsConfig& config, float* cells) {
+  for (int64_t i = 0; i < cells_a_side(config) * cells_a_side(config); ++i) {
+    const double value = config.texture_cells > 0 ? stream.uniform() * config.texture_brightness : 0;
+    cells[i] = static_cast<float>(2 * value - 1);
+  }
+}
+
+// The cells enlarged to size x size without interpolation.
+void put_texture(const float* cells, const MovingDigitsConfig& config, float* frame) {
+  const int64_t side = cells_a_side(config), cell = config.size / side;
+  for (int64_t i = 0; i < side; ++i) {
     float* first = frame + i * cell * config.size;   // the first pixel row of this row of cells
-    for (int64_t j = 0; j < cells; ++j) {
-      const double value = config.texture_cells > 0 ? stream.uniform() * config.texture_brightness : 0;
-      std::fill_n(first + j * cell, cell, static_cast<float>(2 * value - 1));
-    }
+    for (int64_t j = 0; j < side; ++j) std::fill_n(first + j * cell, cell, cells[i * side + j]);
     for (int64_t y = 1; y < cell; ++y) std::copy_n(first, config.size, first + y * config.size);
   }
 }
@@ -117,15 +124,22 @@ ClipContent MovingDigits::content(int64_t index) const {
   return draw_content(random);
 }
 
+ClipContent MovingDigits::content(int64_t index, float* cells) const {
+  RandomStream random = stream(index);
+  const ClipContent content = draw_content(random);
+  draw_cells(random, config_, cells);
+  return content;
+}
+
 std::vector<GridPlace> MovingDigits::path(const ClipContent& content) const {
   return motion_path(motions()[content.motion], content.start, last_, config_.frames);
 }
 
 void MovingDigits::draw_clip(int64_t index, float* video, ClipContent& content) const {
   const int64_t size = config_.size, pixels = size * size, n = config_.digit_size;
-  RandomStream random = stream(index);
-  content = draw_content(random);
-  draw_texture(random, config_, video);
+  std::vector<float> cells(static_cast<size_t>(cells_a_side(config_) * cells_a_side(config_)));
+  content = this->content(index, cells.data());
+  put_texture(cells.data(), config_, video);
   for (int64_t f = 1; f < config_.frames; ++f) std::copy_n(video, pixels, video + f * pixels);
   const float* alpha = sprites_.alpha.const_data_ptr<float>() + content.sprite * n * n;
   for (const GridPlace& place : path(content)) {

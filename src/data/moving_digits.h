@@ -61,6 +61,9 @@ class MovingDigits {
   MovingDigits(const MovingDigitsConfig& config, uint64_t seed);
 
   ClipContent content(int64_t index) const;
+  // The same with the cells of the texture as they are shown, in [-1, 1]: writes max(1, texture_cells)^2 values.
+  ClipContent content(int64_t index, float* cells) const;
+  int64_t last_place() const { return last_; }                     // a digit's places along each side: 0 .. last_place()
   std::vector<GridPlace> path(const ClipContent& content) const;   // [F] in steps
   Clips clips(std::span<const int64_t> indices) const;
 

@@ -34,7 +34,7 @@ void require_consistent(const TrainConfig& c) {
     throw ConfigError(fmt::format("task.type {} does not go with model.type {}; {}", noise ? "noise_prediction" : "classification", model,
                                   noise ? "noise is predicted by unet2d or mlp" : "classes are told apart by digit_classifier or digit_judge"));
   if (!noise && !has_labels(c.data))
-    throw ConfigError(fmt::format("task.type classification needs labels, but data.type {} has none; use mnist, cifar10 or an image_folder with one sub-folder a class", data));
+    throw ConfigError(fmt::format("task.type classification needs labels, but data.type {} has none; use mnist, cifar10, moving_digits with examples frames or steps, or an image_folder with one sub-folder a class", data));
   require_fitting_model(c.model, example_shape(c.data), data);
 }
 

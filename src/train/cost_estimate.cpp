@@ -72,7 +72,7 @@ CostEstimate estimate_cost(const TrainConfig& config) {
   cost.forward_flops = forward.flops;
   cost.activation_bytes = forward.bytes;
   cost.state_bytes = 5 * 4 * cost.num_parameters;
-  cost.data_bytes = (holds_bytes(config.data) ? 1 : 4) * num_examples(config.data) * c10::multiply_integers(example_shape(config.data));
+  cost.data_bytes = example_bytes(config.data) * num_examples(config.data);
   cost.step_bytes = cost.state_bytes + cost.data_bytes + config.batch_size * cost.activation_bytes;
   cost.total_flops = 3.0 * static_cast<double>(cost.forward_flops) * static_cast<double>(config.batch_size) * static_cast<double>(config.steps);
   return cost;

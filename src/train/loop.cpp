@@ -27,18 +27,14 @@ BatchPlanConfig plan_of(const TrainConfig& config, int64_t num_examples) {
   return plan;
 }
 
-TrainingSet to_device(const TrainingSet& set, at::Device device) {
-  return {set.examples.to(device), set.labels.defined() ? set.labels.to(device) : set.labels};
-}
-
 // All that a run of the loop works on.
 class Training {
  public:
   Training(const TrainConfig& config, TrainingInputs inputs, RunDirectory& run, at::Device device)
-      : config_(config), run_(run), device_(device), seed_(static_cast<uint64_t>(config.run.seed)), set_(to_device(inputs.training, device)),
+      : config_(config), run_(run), device_(device), seed_(static_cast<uint64_t>(config.run.seed)), set_(inputs.training.to(device)),
         test_set_(inputs.test), trainee_(std::move(inputs.trainee)), weights_(on_device(trainee_.module)),
         optimizer_(config.optimizer, weights_.values), ema_(config.ema_decay, weights_.values), state_{weights_, optimizer_, ema_},
-        plan_(plan_of(config, set_.examples.size(0)), device), objective_(make_objective(config.task, trainee_, set_, seed_)),
+        plan_(plan_of(config, set_.size()), device), objective_(make_objective(config.task, trainee_, set_, seed_)),
         losses_(config.log_every, device) {}
 
   TrainSummary run() {
@@ -46,7 +42,7 @@ class Training {
     if (done_.step > config_.steps)
       throw ConfigError(fmt::format("steps is {}, but this run has done {} already: give at least as many, or start another run without --resume", config_.steps, done_.step));
     log_info("{} {}: {} parameters, {} examples, {} steps an epoch, on {}", task_name(), model_type(config_.model), weights_.num_parameters(),
-             set_.examples.size(0), plan_.steps_per_epoch(), device_.str());
+             set_.size(), plan_.steps_per_epoch(), device_.str());
     Progress progress("train", config_.steps, "step", done_.step);
     while (done_.step < config_.steps) {
       step(done_.step + 1);
@@ -147,8 +143,8 @@ class Training {
     TrainSummary summary{task_name(), model_type(config_.model), data_type(config_.data), done_.step, done_.examples_seen,
                          weights_.num_parameters(), done_.last_loss, 0, 0};
     if (trainee_.logits) {
-      summary.num_test_examples = test_set_.examples.size(0);
-      summary.test_accuracy = classification_accuracy(trainee_, to_device(test_set_, device_));
+      summary.num_test_examples = test_set_.size();
+      summary.test_accuracy = classification_accuracy(trainee_, test_set_.to(device_));
       log_info("test accuracy {:.2f} % on {} examples", 100 * summary.test_accuracy, summary.num_test_examples);
     }
     const auto folder = run_.file("model");
@@ -196,7 +192,7 @@ TrainingInputs prepare_training(const TrainConfig& config) {
   const auto seed = static_cast<uint64_t>(config.run.seed);
   TrainingInputs inputs;
   inputs.training = load_training_set(config.data, seed);
-  require_fitting_batch(config, inputs.training.examples.size(0));
+  require_fitting_batch(config, inputs.training.size());
   if (std::holds_alternative<ClassificationTask>(config.task)) {
     require_fitting_classes(config, inputs.training.labels);
     inputs.test = load_test_set(config.data, seed);

@@ -30,8 +30,8 @@ class NoisePrediction final : public Objective {
     }
     std::vector<int64_t> one_a_row(shape_.size() + 1, 1);
     one_a_row[0] = -1;
-    signal_ = at::tensor(signal, at::kFloat).reshape(one_a_row).to(set.examples.device());
-    noise_ = at::tensor(noise, at::kFloat).reshape(one_a_row).to(set.examples.device());
+    signal_ = at::tensor(signal, at::kFloat).reshape(one_a_row).to(set.device());
+    noise_ = at::tensor(noise, at::kFloat).reshape(one_a_row).to(set.device());
   }
 
   at::Tensor loss(const StepDraw& draw) const override {
@@ -98,7 +98,7 @@ at::Tensor shift_images(const at::Tensor& images, const at::Tensor& shifts, int6
 double classification_accuracy(const Trainee& classifier, const TrainingSet& test_set) {
   const torch::NoGradGuard no_grad;
   classifier.module->eval();
-  const int64_t size = test_set.examples.size(0);
+  const int64_t size = test_set.size();
   at::Tensor right = at::zeros({}, test_set.labels.options());
   for (int64_t begin = 0; begin < size; begin += kEvaluationBatch) {
     const int64_t end = std::min(size, begin + kEvaluationBatch);

@@ -75,7 +75,7 @@ TEST_CASE("CIFAR-10 as training data: known before it is loaded", "[unit]") {
   data.num_examples = 7;
   CHECK(num_examples(data) == 7);
   CHECK(has_labels(data));
-  CHECK(holds_bytes(data));
+  CHECK(example_bytes(data) == 3 * 32 * 32);
   CHECK_FALSE(flips_images(data));
 }
 
@@ -92,4 +92,41 @@ TEST_CASE("CIFAR-10 as training data: the real test batch", "[e2e]") {
   CHECK(load_test_set(data, 0).examples.size(0) == 2000);
   data.num_examples = 2001;
   CHECK(message_of([&] { load_training_set(data, 0); }) == "data.num_examples is 2001, but the CIFAR-10 split \"test\" of the asked classes holds 2000 (0: all)");
+}
+
+TEST_CASE("moving digits as training data: clips, frames and steps; the test digits are others", "[unit]") {
+  MovingDigitsData data;
+  data.source = "shipped";
+  data.num_examples = 300;
+  const TrainingSet clips = load_training_set(data, 3);
+  CHECK(clips.size() == 300);
+  CHECK(clips.example_shape() == example_shape(data));
+  CHECK(example_shape(data) == std::vector<int64_t>{1, 8, 32, 32});
+  CHECK_FALSE(has_labels(data));
+  const MovingDigits set(data, 3);
+  const std::vector<int64_t> rows = {250, 0, 17};
+  CHECK(at::equal(clips.batch(at::tensor(rows, at::kLong)), set.clips(rows).video));
+  CHECK(example_bytes(data) == 4 * 64 + 24 + 4 + 32);
+
+  data.examples = "frames";
+  const TrainingSet frames = load_training_set(data, 3);
+  CHECK(has_labels(data));
+  CHECK(frames.examples.scalar_type() == at::kByte);
+  CHECK(frames.examples.sizes().slice(1) == at::IntArrayRef(example_shape(data)));
+  const Clips wanted = set.clips(rows);
+  const at::Tensor shown = frames.batch(at::tensor(rows, at::kLong));
+  for (int64_t b = 0; b < 3; ++b) {
+    CHECK(at::allclose(shown[b][0], wanted.video[b][0][rows[b] % 8], 0, 0.5 / 127.5 + 1e-6));
+    CHECK(frames.labels[rows[b]].item<int64_t>() == set.content(rows[b]).digit);
+  }
+  const TrainingSet test = load_test_set(data, 3);
+  CHECK(test.size() == 300);
+  CHECK_FALSE(at::equal(test.examples, frames.examples));
+
+  data.examples = "steps";
+  const TrainingSet steps = load_training_set(data, 3);
+  CHECK(steps.examples.sizes() == at::IntArrayRef({300, 2, 32, 32}));
+  CHECK(steps.labels[7].item<int64_t>() == set.content(7).motion);   // frame 0: straight
+  data.frames = 1;
+  CHECK(message_of([&] { load_training_set(data, 3); }) == "data.frames is 1, but data.examples is steps, which are between two frames");
 }
