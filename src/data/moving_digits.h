@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/config.h"
-#include "data/caption_table.h"
+#include "models/caption_table.h"
 #include "data/digit_motion.h"
 #include "data/digit_sprites.h"
 

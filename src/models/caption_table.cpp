@@ -1,4 +1,4 @@
-#include "data/caption_table.h"
+#include "models/caption_table.h"
 
 #include <ATen/ATen.h>
 
