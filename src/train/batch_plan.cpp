@@ -11,6 +11,7 @@ namespace {
 constexpr int64_t kBlock = 64;          // steps
 constexpr uint32_t kShiftStream = 1;    // step of a Purpose::kData stream; 0 belongs to the permutations
 constexpr uint32_t kFlipStream = 2;
+constexpr uint32_t kDropStream = 3;
 
 }  // namespace
 
@@ -20,14 +21,14 @@ BatchPlan::BatchPlan(const BatchPlanConfig& config, at::Device device) : config_
   rows_ = at::arange(config.batch_size, at::dtype(at::kLong).device(device));
 }
 
-at::Tensor BatchPlan::draw_flips(int64_t block) const {
-  const at::Tensor flips = at::empty({kBlock, config_.batch_size}, at::kBool);
-  bool* flip = flips.data_ptr<bool>();
+at::Tensor BatchPlan::draw_flags(int64_t block, uint32_t stream_number, const std::function<bool(RandomStream&)>& draw) const {
+  const at::Tensor flags = at::empty({kBlock, config_.batch_size}, at::kBool);
+  bool* flag = flags.data_ptr<bool>();
   for (int64_t i = 0; i < kBlock; ++i) {
-    RandomStream stream(config_.seed, Purpose::kData, static_cast<uint64_t>(block * kBlock + i), kFlipStream);
-    for (int64_t b = 0; b < config_.batch_size; ++b) *flip++ = stream.below(2) == 1;
+    RandomStream stream(config_.seed, Purpose::kData, static_cast<uint64_t>(block * kBlock + i), stream_number);
+    for (int64_t b = 0; b < config_.batch_size; ++b) *flag++ = draw(stream);
   }
-  return flips;
+  return flags;
 }
 
 void BatchPlan::draw_block(int64_t block) {
@@ -56,7 +57,9 @@ void BatchPlan::draw_block(int64_t block) {
   examples_ = examples.to(device_);
   timesteps_ = timesteps.to(device_);
   shifts_ = shifts.to(device_);
-  if (config_.horizontal_flips) flips_ = draw_flips(block).to(device_);
+  if (config_.horizontal_flips) flips_ = draw_flags(block, kFlipStream, [](RandomStream& stream) { return stream.below(2) == 1; }).to(device_);
+  if (config_.caption_dropout > 0)
+    drops_ = draw_flags(block, kDropStream, [&](RandomStream& stream) { return stream.uniform() < config_.caption_dropout; }).to(device_);
   steps_ = steps.to(device_);
   block_ = block;
 }
@@ -65,7 +68,7 @@ StepDraw BatchPlan::at(int64_t step) {
   check(step >= 1, "BatchPlan::at: step is {}, steps count from 1", step);
   const int64_t block = (step - 1) / kBlock, i = (step - 1) % kBlock;
   if (block != block_) draw_block(block);
-  return {examples_[i], timesteps_[i], shifts_[i], flips_.defined() ? flips_[i] : at::Tensor(), rows_, steps_[i]};
+  return {examples_[i], timesteps_[i], shifts_[i], flips_.defined() ? flips_[i] : at::Tensor(), rows_, steps_[i], drops_.defined() ? drops_[i] : at::Tensor()};
 }
 
 }  // namespace linden

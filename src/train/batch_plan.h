@@ -5,9 +5,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace linden {
+
+class RandomStream;
 
 struct BatchPlanConfig {
   uint64_t seed = 0;
@@ -15,6 +18,7 @@ struct BatchPlanConfig {
   int64_t num_timesteps = 1;   // T; timesteps are uniform on 0 .. T-1
   int64_t max_shift = 0;       // shifts are uniform on -max_shift .. max_shift
   bool horizontal_flips = false;
+  double caption_dropout = 0;   // share of the captions that are left out
 };
 
 // Of one step, on the device.
@@ -24,6 +28,7 @@ struct StepDraw {
   at::Tensor shifts;           // [B, 2] int64: rows, columns
   at::Tensor flips;            // [B] bool: left and right are exchanged; undefined without horizontal_flips
   at::Tensor rows, steps;      // [B] int64: 0 .. B-1, and the step: index and step of the noise streams
+  at::Tensor drops;            // [B] bool: the caption is left out; undefined without caption_dropout
 };
 
 // Draws are made for a block of steps at a time and copied to the device once.
@@ -35,13 +40,13 @@ class BatchPlan {
 
  private:
   void draw_block(int64_t block);
-  at::Tensor draw_flips(int64_t block) const;        // [kBlock, B] bool
+  at::Tensor draw_flags(int64_t block, uint32_t stream, const std::function<bool(RandomStream&)>& draw) const;   // [kBlock, B] bool
 
   BatchPlanConfig config_;
   at::Device device_;
   int64_t block_ = -1, epoch_ = -1;
   std::vector<int64_t> order_;                       // of epoch_
-  at::Tensor examples_, timesteps_, shifts_, flips_, rows_, steps_;  // [kBlock, B], ...
+  at::Tensor examples_, timesteps_, shifts_, flips_, rows_, steps_, drops_;  // [kBlock, B], ...
 };
 
 }  // namespace linden

@@ -22,18 +22,28 @@ void visit_fields(FieldVisitor& v, TrainConfig& c) {
   visit(v, Field("log_every", "steps between two rows of metrics.csv").between(1, 100000), c.log_every);
   visit(v, Field("checkpoint_every", "steps between two saved states").at_least(1).changeable(), c.checkpoint_every);
   visit(v, Field("keep_checkpoints", "saved states that are kept").at_least(1).changeable(), c.keep_checkpoints);
-  visit(v, Field("sample_every", "noise prediction: steps between two sample grids; 0: one at the end").at_least(0).changeable(), c.sample_every);
+  visit(v, Field("sample_every", "noise prediction and flow matching: steps between two sample grids; 0: one at the end").at_least(0).changeable(), c.sample_every);
   visit(v, Field("num_grid_samples", "samples in a grid").between(1, 4096).changeable(), c.num_grid_samples);
   visit(v, Field("export_dtype", "dtype of the finished model folder").one_of({"fp32", "fp16"}).changeable(), c.export_dtype);
 }
 
+namespace {
+
+const char* models_for(const std::string& task) {
+  if (task == FlowMatchingTask::kType) return "a flow is learned by video_dit";
+  return task == NoisePredictionTask::kType ? "noise is predicted by unet2d or mlp" : "classes are told apart by digit_classifier or digit_judge";
+}
+
+}  // namespace
+
 void require_consistent(const TrainConfig& c) {
-  const bool noise = std::holds_alternative<NoisePredictionTask>(c.task);
+  const std::string task = std::visit([](const auto& t) { return std::string(t.kType); }, c.task);
   const std::string model = model_type(c.model), data = data_type(c.data);
-  if (noise != predicts_noise(c.model))
-    throw ConfigError(fmt::format("task.type {} does not go with model.type {}; {}", noise ? "noise_prediction" : "classification", model,
-                                  noise ? "noise is predicted by unet2d or mlp" : "classes are told apart by digit_classifier or digit_judge"));
-  if (!noise && !has_labels(c.data))
+  if (task != task_of(c.model)) throw ConfigError(fmt::format("task.type {} does not go with model.type {}; {}", task, model, models_for(task)));
+  if (task == FlowMatchingTask::kType && example_shape(c.data).size() != 4)
+    throw ConfigError(fmt::format("task.type flow_matching learns from clips with captions, but data.type {}{} has none; use moving_digits with examples clips", data,
+                                  data == MovingDigitsConfig::kType ? " with these examples" : ""));
+  if (task == ClassificationTask::kType && !has_labels(c.data))
     throw ConfigError(fmt::format("task.type classification needs labels, but data.type {} has none; use mnist, cifar10, moving_digits with examples frames or steps, or an image_folder with one sub-folder a class", data));
   require_fitting_model(c.model, example_shape(c.data), data);
 }

@@ -29,7 +29,7 @@ struct TrainConfig {
   int64_t log_every = 50;
   int64_t checkpoint_every = 1000;
   int64_t keep_checkpoints = 2;
-  int64_t sample_every = 0;             // noise prediction: steps between sample grids; 0: at the end only
+  int64_t sample_every = 0;             // noise prediction, flow matching: steps between sample grids; 0: at the end only
   int64_t num_grid_samples = 64;
   std::string export_dtype = "fp32";
 };

@@ -39,7 +39,10 @@ Tally measure_forward(const Trainee& trainee) {
   std::vector<int64_t> shape = trainee.example_shape;
   shape.insert(shape.begin(), 1);
   const at::Tensor x = at::zeros(shape);
-  const at::Tensor result = trainee.predict_noise ? trainee.predict_noise(x, at::zeros({1}, at::kLong)) : trainee.logits(x);
+  at::Tensor result;
+  if (trainee.predict_noise) result = trainee.predict_noise(x, at::zeros({1}, at::kLong));
+  if (trainee.logits) result = trainee.logits(x);
+  if (trainee.predict_velocity) result = trainee.predict_velocity(x, at::zeros({1}), at::zeros({1, 1}, at::kLong));
   Tally tally;
   std::vector<torch::autograd::Node*> open = {result.grad_fn().get()};
   std::unordered_set<torch::autograd::Node*> seen(open.begin(), open.end());

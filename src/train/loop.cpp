@@ -7,6 +7,7 @@
 #include "core/progress.h"
 #include "core/random.h"
 #include "models/scheduler_file.h"
+#include "models/video_model.h"
 #include "train/autocast.h"
 #include "train/batch_plan.h"
 #include "train/loss_log.h"
@@ -24,6 +25,10 @@ BatchPlanConfig plan_of(const TrainConfig& config, int64_t num_examples) {
   plan.horizontal_flips = flips_images(config.data);
   if (const auto* noise = std::get_if<NoisePredictionTask>(&config.task)) plan.num_timesteps = noise->schedule.num_train_steps;
   if (const auto* classes = std::get_if<ClassificationTask>(&config.task)) plan.max_shift = classes->max_shift;
+  if (const auto* flow = std::get_if<FlowMatchingTask>(&config.task)) {
+    plan.num_timesteps = kFlowTimesteps;
+    plan.caption_dropout = flow->caption_dropout;
+  }
   return plan;
 }
 
@@ -125,11 +130,12 @@ class Training {
   }
 
   void sample() {
-    const auto* task = std::get_if<NoisePredictionTask>(&config_.task);
-    if (!task) return;
+    if (std::holds_alternative<ClassificationTask>(config_.task)) return;
     const torch::NoGradGuard no_grad;
     const UseAverage average(weights_.values, ema_);
-    const auto file = write_sample_grid(run_.path(), done_.step, trainee_, *task, device_, seed_, config_.num_grid_samples);
+    const auto* noise = std::get_if<NoisePredictionTask>(&config_.task);
+    const auto file = noise ? write_sample_grid(run_.path(), done_.step, trainee_, *noise, device_, seed_, config_.num_grid_samples)
+                            : write_clip_grid(run_.path(), done_.step, trainee_, std::get<FlowMatchingTask>(config_.task), device_, seed_, config_.num_grid_samples);
     if (file.extension() == ".png") run_.log_image(done_.step, "samples", file);
   }
 
@@ -150,6 +156,7 @@ class Training {
     const auto folder = run_.file("model");
     trainee_.save(folder, dtype);
     if (const auto* task = std::get_if<NoisePredictionTask>(&config_.task)) write_scheduler_config(folder, task->schedule);
+    if (const auto* task = std::get_if<FlowMatchingTask>(&config_.task)) write_flow_scheduler(folder, {.shift = task->shift});
     log_info("model written to {}", folder.string());
     return summary;
   }

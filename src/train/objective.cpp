@@ -6,6 +6,8 @@
 
 #include "core/error.h"
 #include "data/labelled_images.h"
+#include "diffusion/flow_path.h"
+#include "models/caption_table.h"
 #include "ops/philox_normal.h"
 
 namespace linden {
@@ -49,6 +51,31 @@ class NoisePrediction final : public Objective {
   uint64_t seed_;
 };
 
+class FlowMatching final : public Objective {
+ public:
+  FlowMatching(const FlowMatchingTask& task, const Trainee& trainee, const TrainingSet& set, uint64_t seed)
+      : task_(task), predict_velocity_(trainee.predict_velocity), set_(set), shape_(set.example_shape()), seed_(seed) {}
+
+  at::Tensor loss(const StepDraw& draw) const override {
+    const at::Tensor clean = set_.batch(draw.examples);
+    const at::Tensor eps = philox_normal(seed_, Purpose::kTrainingNoise, draw.rows, draw.steps, shape_);
+    const at::Tensor u = (draw.timesteps.to(at::kFloat) + 0.5) / static_cast<double>(kFlowTimesteps);
+    const at::Tensor sigma = task_.shift * u / (1 + (task_.shift - 1) * u);
+    at::Tensor captions = set_.clips->captions.index_select(0, draw.examples);
+    if (draw.drops.defined()) captions = captions.masked_fill(draw.drops.unsqueeze(1), CaptionTable::kPadding);
+    const at::Tensor velocity = predict_velocity_(flow_interpolate(clean, eps, sigma), kTimestepsOfSigma * sigma, captions);
+    return at::mse_loss(velocity.to(at::kFloat), flow_velocity(clean, eps));
+  }
+
+ private:
+  static constexpr double kTimestepsOfSigma = 1000;
+  FlowMatchingTask task_;
+  VelocityPredictorFunction predict_velocity_;
+  TrainingSet set_;
+  std::vector<int64_t> shape_;    // C, F, Y, X
+  uint64_t seed_;
+};
+
 class Classification final : public Objective {
  public:
   Classification(const ClassificationTask& task, const Trainee& trainee, const TrainingSet& set)
@@ -74,6 +101,13 @@ void visit_fields(FieldVisitor& v, NoisePredictionTask& c) {
   visit(v, Field("sampler", "DDIM steps of the sample grids"), c.sampler);
 }
 
+void visit_fields(FieldVisitor& v, FlowMatchingTask& c) {
+  visit(v, Field("shift", "of the noise levels: above 1 spends more steps near the noise").above(0), c.shift);
+  visit(v, Field("caption_dropout", "share of the captions that are left out, so that guidance has an unconditional half").between(0, 1), c.caption_dropout);
+  visit(v, Field("sampler", "of the sample grids"), c.sampler);
+  visit(v, Field("guidance", "of the sample grids"), c.guidance);
+}
+
 void visit_fields(FieldVisitor& v, ClassificationTask& c) {
   visit(v, Field("max_shift", "training images are moved by up to so many pixels, background moves in").between(0, 8), c.max_shift);
   visit(v, Field("label_smoothing", "probability that is spread over the other classes").between(0, 0.5), c.label_smoothing);
@@ -81,6 +115,7 @@ void visit_fields(FieldVisitor& v, ClassificationTask& c) {
 
 std::unique_ptr<Objective> make_objective(const TaskConfig& task, const Trainee& trainee, const TrainingSet& set, uint64_t seed) {
   if (const auto* noise = std::get_if<NoisePredictionTask>(&task)) return std::make_unique<NoisePrediction>(*noise, trainee, set, seed);
+  if (const auto* flow = std::get_if<FlowMatchingTask>(&task)) return std::make_unique<FlowMatching>(*flow, trainee, set, seed);
   return std::make_unique<Classification>(std::get<ClassificationTask>(task), trainee, set);
 }
 

@@ -7,6 +7,8 @@
 
 #include "core/config.h"
 #include "data/training_set.h"
+#include "diffusion/flow_sampler.h"
+#include "diffusion/guidance.h"
 #include "diffusion/noise_schedule.h"
 #include "diffusion/sampler.h"
 #include "train/batch_plan.h"
@@ -21,6 +23,15 @@ struct NoisePredictionTask {
   NoiseScheduleConfig schedule;
   DdimConfig sampler;              // of the sample grids
 };
+// Flow matching on the rectified path (Liu et al. 2023; diffusion/flow_path.h): u uniform, sigma = shift_sigma(u, shift),
+//   L = mean | (eps - x_0) - u_theta((1 - sigma) x_0 + sigma eps, 1000 sigma, caption) |^2
+struct FlowMatchingTask {
+  static constexpr const char* kType = "flow_matching";
+  double shift = 5.0;
+  double caption_dropout = 0.1;
+  FlowSamplerConfig sampler = FlowUniPCConfig{{.num_steps = 25}};   // of the sample grids
+  GuidanceConfig guidance = {.convention = "u_plus", .scale = 2.0};
+};
 // Cross entropy of the class, of images moved by up to max_shift pixels (what moves in is background, -1).
 struct ClassificationTask {
   static constexpr const char* kType = "classification";
@@ -29,7 +40,11 @@ struct ClassificationTask {
 };
 void visit_fields(FieldVisitor& v, NoisePredictionTask& c);
 void visit_fields(FieldVisitor& v, ClassificationTask& c);
-using TaskConfig = std::variant<NoisePredictionTask, ClassificationTask>;
+void visit_fields(FieldVisitor& v, FlowMatchingTask& c);
+using TaskConfig = std::variant<NoisePredictionTask, ClassificationTask, FlowMatchingTask>;
+
+// A draw of StepDraw::timesteps in 0 .. kFlowTimesteps - 1 stands for u = (draw + 1/2) / kFlowTimesteps.
+inline constexpr int64_t kFlowTimesteps = int64_t{1} << 24;
 
 class Objective {
  public:

@@ -14,4 +14,9 @@ namespace linden {
 std::filesystem::path write_sample_grid(const std::filesystem::path& folder, int64_t step, const Trainee& trainee,
                                         const NoisePredictionTask& task, at::Device device, uint64_t seed, int64_t count);
 
+// The same of a video model: clips of digit 0 .. 9 and of the motions in turn, one a row as a strip of frames
+// (samples_<step>.png), and moving (samples_<step>.apng).
+std::filesystem::path write_clip_grid(const std::filesystem::path& folder, int64_t step, const Trainee& trainee, const FlowMatchingTask& task,
+                                      at::Device device, uint64_t seed, int64_t count);
+
 }  // namespace linden

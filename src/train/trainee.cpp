@@ -4,7 +4,9 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "data/moving_digits.h"
 #include "models/model_folder.h"
+#include "models/video_model.h"
 #include "nn/channels_last.h"
 
 namespace linden {
@@ -47,6 +49,44 @@ Trainee classifier_trainee(const Layout& layout, bool channels_last) {
   return trainee;
 }
 
+// transformer and text_encoder as one module, so that one optimiser holds both.
+class TextToVideoImpl : public torch::nn::Module {
+ public:
+  explicit TextToVideoImpl(const VideoDitConfig& layout) {
+    transformer = register_module("transformer", VideoDit(layout));
+    const CaptionTable table = clip_caption_table();
+    text_encoder = register_module("text_encoder", std::make_shared<CaptionEmbeddingImpl>(CaptionEmbeddingConfig{table.words(), table.max_length(), layout.text_dim}));
+  }
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& timesteps, const at::Tensor& captions) {
+    return transformer(x, timesteps, text_encoder->forward(captions));
+  }
+
+  VideoDit transformer{nullptr};
+  std::shared_ptr<CaptionEmbeddingImpl> text_encoder;
+};
+
+Trainee build(const VideoDitModel& c, bool) {
+  const auto network = std::make_shared<TextToVideoImpl>(c.layout);
+  Trainee trainee;
+  trainee.module = network;
+  trainee.predict_velocity = [network](const at::Tensor& x, const at::Tensor& timesteps, const at::Tensor& captions) {
+    return network->forward(x, timesteps, captions);
+  };
+  return trainee;
+}
+void save_as_pipeline(Trainee& trainee) {
+  const auto network = std::dynamic_pointer_cast<TextToVideoImpl>(trainee.module);
+  check(network != nullptr, "save_as_pipeline: not a text-to-video network");
+  trainee.save = [network, shape = trainee.example_shape](const fs::path& folder, at::ScalarType dtype) {
+    save_video_model(folder, {network->transformer, network->text_encoder, {}, shape}, dtype);
+  };
+}
+void start_from_pipeline(torch::nn::Module& module, const fs::path& folder) {
+  auto& network = dynamic_cast<TextToVideoImpl&>(module);
+  load_model_weights(*network.transformer, folder / "transformer");
+  load_model_weights(*network.text_encoder, folder / "text_encoder");
+}
+
 Trainee build(const UNet2DModel& c, bool channels_last) { return noise_trainee<UNet2D>(c.layout, channels_last); }
 Trainee build(const MlpModel& c, bool) { return noise_trainee<MlpDenoiser>(c.layout, false); }
 Trainee build(const DigitClassifierModel& c, bool channels_last) { return classifier_trainee<DigitClassifierImpl>(c.layout, channels_last); }
@@ -60,6 +100,14 @@ Shape wanted_shape(const UNet2DModel& c, const Shape& shape) {
 Shape wanted_shape(const MlpModel& c, const Shape&) { return {c.layout.data_dim}; }
 Shape wanted_shape(const DigitClassifierModel& c, const Shape&) { return {c.layout.in_channels, c.layout.image_size, c.layout.image_size}; }
 Shape wanted_shape(const DigitJudgeModel& c, const Shape& shape) { return shape.size() == 3 ? Shape{c.layout.in_channels, shape[1], shape[2]} : Shape{c.layout.in_channels, 32, 32}; }
+
+// Clips in patches.
+Shape wanted_shape(const VideoDitModel& c, const Shape& shape) {
+  Shape wanted = shape.size() == 4 ? shape : Shape{0, 8, 32, 32};
+  wanted[0] = c.layout.in_channels;
+  for (size_t axis = 0; axis < 3; ++axis) wanted[axis + 1] -= wanted[axis + 1] % c.layout.patch_size[axis];
+  return wanted;
+}
 
 class TraineePredictor final : public NoisePredictor {
  public:
@@ -88,6 +136,19 @@ UNet2DModel::UNet2DModel() {
   layout.norm_num_groups = 8;
 }
 
+VideoDitModel::VideoDitModel() {
+  layout.patch_size = {1, 4, 4};
+  layout.num_attention_heads = 2;
+  layout.attention_head_dim = 64;
+  layout.in_channels = layout.out_channels = 1;
+  layout.text_dim = 64;
+  layout.text_len = clip_caption_table().max_length();
+  layout.ffn_dim = 512;
+  layout.num_layers = 12;
+  layout.residual_dtype = "fp32";
+}
+
+void visit_fields(FieldVisitor& v, VideoDitModel& c) { visit_model(v, c); }
 void visit_fields(FieldVisitor& v, UNet2DModel& c) { visit_model(v, c); }
 void visit_fields(FieldVisitor& v, MlpModel& c) { visit_model(v, c); }
 void visit_fields(FieldVisitor& v, DigitClassifierModel& c) { visit_model(v, c); }
@@ -99,13 +160,17 @@ Trainee make_trainee(const ModelConfig& config, const Shape& example_shape, uint
   trainee.example_shape = example_shape;
   const std::string start_from = std::visit([](const auto& model) { return model.start_from; }, config);
   check_input(start_from.empty() || fs::is_directory(start_from), "model.start_from: {}: no such model folder", start_from);
-  if (!start_from.empty()) load_model_weights(*trainee.module, start_from);
+  if (!start_from.empty()) trainee.predict_velocity ? start_from_pipeline(*trainee.module, start_from) : load_model_weights(*trainee.module, start_from);
+  if (trainee.predict_velocity) save_as_pipeline(trainee);
   if (channels_last) weights_to_channels_last(*trainee.module);
   trainee.module->train();
   return trainee;
 }
 
-bool predicts_noise(const ModelConfig& config) { return std::holds_alternative<UNet2DModel>(config) || std::holds_alternative<MlpModel>(config); }
+const char* task_of(const ModelConfig& config) {
+  if (std::holds_alternative<VideoDitModel>(config)) return "flow_matching";
+  return std::holds_alternative<UNet2DModel>(config) || std::holds_alternative<MlpModel>(config) ? "noise_prediction" : "classification";
+}
 
 std::string model_type(const ModelConfig& config) {
   return std::visit([](const auto& model) { return std::string(model.kType); }, config);

@@ -1,4 +1,4 @@
-// The network being trained, seen by what it can do: predict noise, or tell classes apart.
+// The network being trained, seen by what it can do: predict noise, a velocity, or tell classes apart.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -18,6 +18,7 @@
 #include "models/judge.h"
 #include "models/mlp_denoiser.h"
 #include "models/unet2d.h"
+#include "models/video_dit_config.h"
 
 namespace linden {
 
@@ -42,21 +43,33 @@ struct DigitJudgeModel {
   std::string start_from;
   DigitJudgeConfig layout;
 };
+// A video transformer and the table of words that its captions are made of, trained together.
+struct VideoDitModel {
+  static constexpr const char* kType = "video_dit";
+  std::string start_from;
+  VideoDitConfig layout;         // defaults: 12 blocks of width 128 on grey 32x32 frames, patches of 4x4
+  VideoDitModel();
+};
 void visit_fields(FieldVisitor& v, UNet2DModel& c);
 void visit_fields(FieldVisitor& v, MlpModel& c);
 void visit_fields(FieldVisitor& v, DigitClassifierModel& c);
 void visit_fields(FieldVisitor& v, DigitJudgeModel& c);
-using ModelConfig = std::variant<UNet2DModel, MlpModel, DigitClassifierModel, DigitJudgeModel>;
+void visit_fields(FieldVisitor& v, VideoDitModel& c);
+using ModelConfig = std::variant<UNet2DModel, MlpModel, DigitClassifierModel, DigitJudgeModel, VideoDitModel>;
 
 // x: [B, ...], timesteps: [B] int64 -> the noise, as x.
 using NoisePredictorFunction = std::function<at::Tensor(const at::Tensor& x, const at::Tensor& timesteps)>;
 // x: [B, C, Y, X] -> [B, classes], before softmax.
 using ClassifierFunction = std::function<at::Tensor(const at::Tensor& x)>;
 
+// x: [B, C, F, Y, X]; timesteps: [B] fp32, 0 .. 1000; captions: [B, L] int64 ids -> the velocity, as x.
+using VelocityPredictorFunction = std::function<at::Tensor(const at::Tensor& x, const at::Tensor& timesteps, const at::Tensor& captions)>;
+
 struct Trainee {
   std::shared_ptr<torch::nn::Module> module;
-  NoisePredictorFunction predict_noise;                       // empty for a classifier
-  ClassifierFunction logits;                                  // empty for a noise predictor
+  NoisePredictorFunction predict_noise;                       // one of the three is there
+  ClassifierFunction logits;
+  VelocityPredictorFunction predict_velocity;
   std::vector<int64_t> example_shape;                         // of what it is trained on, without B
   std::function<void(const std::filesystem::path& folder, at::ScalarType dtype)> save;  // a model folder
 };
@@ -65,9 +78,9 @@ struct Trainee {
 // start_from. `channels_last`: convolutions in that layout. Throws InputError/ConfigError.
 Trainee make_trainee(const ModelConfig& config, const std::vector<int64_t>& example_shape, uint64_t seed, bool channels_last);
 
-bool predicts_noise(const ModelConfig& config);
+const char* task_of(const ModelConfig& config);               // the task.type that the model is for: "noise_prediction"
 std::string model_type(const ModelConfig& config);            // "unet2d"
-int64_t num_classes(const ModelConfig& config);               // 0 for a noise predictor
+int64_t num_classes(const ModelConfig& config);               // 0 unless it is a classifier
 // Throws ConfigError unless the model takes examples of that shape; `data` names the set.
 void require_fitting_model(const ModelConfig& config, const std::vector<int64_t>& example_shape, const std::string& data);
 

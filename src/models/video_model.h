@@ -1,0 +1,46 @@
+// A text-to-video model as a folder in diffusers' layout: model_index.json, transformer/, text_encoder/, scheduler/.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "diffusion/guidance.h"
+#include "models/text_encoder.h"
+#include "models/video_dit.h"
+
+namespace linden {
+
+// scheduler/scheduler_config.json: what belongs to the model of how its flow is sampled.
+struct FlowSchedulerFile {
+  std::string class_name = "FlowMatchEulerDiscreteScheduler";
+  int64_t num_train_timesteps = 1000;
+  double shift = 5.0;
+};
+void visit_fields(FieldVisitor& v, FlowSchedulerFile& c);
+
+struct VideoModel {
+  VideoDit transformer{nullptr};
+  std::shared_ptr<TextEncoder> text_encoder;
+  FlowSchedulerFile scheduler;
+  std::vector<int64_t> sample_shape;   // C, F, Y, X of what it was trained on
+};
+
+// fp32 or `dtype`, on the device, in eval mode, frozen. weights: "folder" or "formula:SEED" (both networks). Throws
+// InputError: a part that is missing or damaged, an encoder of another width than the transformer's text_dim.
+VideoModel load_video_model(const std::filesystem::path& folder, const std::string& weights, at::ScalarType dtype, at::Device device);
+void write_flow_scheduler(const std::filesystem::path& folder, FlowSchedulerFile scheduler);   // into folder/scheduler/
+// Floating tensors as `dtype`.
+void save_video_model(const std::filesystem::path& folder, const VideoModel& model, at::ScalarType dtype);
+
+// The velocity under guidance, fp32. x: [B, C, F, Y, X]; timestep: [B] fp32; text, null_text: [B, L, D]. Where guidance needs
+// both halves, they are one batch of 2 B.
+at::Tensor guided_velocity(VideoDit network, const GuidanceConfig& guidance, const at::Tensor& x, const at::Tensor& timestep, const at::Tensor& text,
+                           const at::Tensor& null_text);
+
+}  // namespace linden
