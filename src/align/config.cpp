@@ -57,6 +57,11 @@ void visit_fields(FieldVisitor& v, MixtureRewardConfig& c) {
   visit(v, Field("sigma", "deviation of a mode").above(0), c.sigma);
 }
 
+void visit_fields(FieldVisitor& v, ClipRewardConfig& c) {
+  visit(v, Field("folder", "folder of the clip guide: digit/ and step/"), c.folder);
+  visit(v, Field("caption", "what the clip shall show; empty: prior.caption"), c.caption);
+}
+
 void visit_fields(FieldVisitor& v, SquaredNormRewardConfig& c) {
   visit(v, Field("scale", "r(x) = scale |x|^2"), c.scale);
 }

@@ -73,7 +73,7 @@ void visit_fields(FieldVisitor& v, JudgeConfig& c);
 struct AlignConfig {
   RunConfig run;
   PriorConfig prior;
-  SamplerConfig sampler;
+  PriorSamplerConfig sampler;
   ExecutorConfig executor;
   RewardConfig reward;
   MethodConfig method;

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "data/clip_reader.h"
 #include "models/closed_form.h"
 #include "models/image_classifier.h"
 
@@ -63,11 +64,37 @@ class SquaredNormReward final : public Reward {
   bool checkerboard_;
 };
 
+class ClipReward final : public Reward {
+ public:
+  ClipReward(const std::string& folder, const std::string& caption, at::Device device)
+      : guide_(load_clip_guide(folder, MovingDigitsConfig{}, device)), label_(clip_label(caption)), description_(fmt::format("log p({} | clip), {}", caption, folder)) {}
+  at::Tensor evaluate(const at::Tensor& samples) override {
+    const ClipReading reading = guide_->read(samples);
+    return to_host(reading.digit_log_prob.select(1, label_.digit) - reading.path_error.select(1, label_.motion));
+  }
+  std::string description() const override { return description_; }
+
+ private:
+  std::unique_ptr<ClipReader> guide_;
+  ClipLabel label_;
+  std::string description_;
+};
+
+bool is_video(const PriorConfig& prior) { return std::holds_alternative<VideoPriorConfig>(prior); }
+
+std::unique_ptr<Reward> build(const ClipRewardConfig& config, const PriorConfig& prior, at::Device device) {
+  const auto* video = std::get_if<VideoPriorConfig>(&prior);
+  if (!video)
+    throw ConfigError(fmt::format("reward clip reads videos, but a prior of type {} makes none: use prior.type video", std::visit([](const auto& p) { return p.kType; }, prior)));
+  return std::make_unique<ClipReward>(config.folder, config.caption.empty() ? video->caption : config.caption, device);
+}
+
 std::unique_ptr<Reward> build(const ClassifierRewardConfig& config, const PriorConfig& prior, at::Device device) {
   const std::vector<int64_t> classes = asked_classes(config);
   if (!std::holds_alternative<UNet2DPriorConfig>(prior))
-    throw ConfigError(fmt::format("reward classifier reads images, but a prior of type {} makes 2-D points: use prior.type unet2d, or another reward.type",
-                                  std::visit([](const auto& p) { return p.kType; }, prior)));
+    throw ConfigError(fmt::format("reward classifier reads images, but a prior of type {} makes {}: use prior.type unet2d, or {}",
+                                  std::visit([](const auto& p) { return p.kType; }, prior), is_video(prior) ? "videos" : "2-D points",
+                                  is_video(prior) ? "reward.type clip" : "another reward.type"));
   auto classifier = load_classifier(config.folder, device);
   for (int64_t c : classes)
     if (c >= classifier->num_classes())
@@ -81,7 +108,7 @@ std::unique_ptr<Reward> build(const MixtureRewardConfig& config, const PriorConf
   if (mixture && (mixture->num_modes != config.num_modes || mixture->radius != config.radius || mixture->sigma != config.sigma))
     throw ConfigError(fmt::format("reward mixture_log_ratio has {} modes, radius {}, sigma {}, but prior gaussian_mixture has {}, {}, {}: make them equal",
                                   config.num_modes, config.radius, config.sigma, mixture->num_modes, mixture->radius, mixture->sigma));
-  if (std::holds_alternative<UNet2DPriorConfig>(prior) || std::holds_alternative<CheckerboardPriorConfig>(prior))
+  if (std::holds_alternative<UNet2DPriorConfig>(prior) || std::holds_alternative<CheckerboardPriorConfig>(prior) || is_video(prior))
     throw ConfigError("reward mixture_log_ratio needs a prior of 2-D mixture points: gaussian_mixture, or mlp trained on it");
   std::vector<double> weights;
   for (int64_t i = 1; i <= config.num_modes; ++i) weights.push_back(std::exp(config.growth * static_cast<double>(i)));

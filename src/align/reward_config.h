@@ -31,10 +31,17 @@ struct SquaredNormRewardConfig {
   static constexpr const char* kType = "squared_norm";
   double scale = -0.5;
 };
+// Of clips: mean over frames of log p(digit | frame), and over steps of log p(step) along the best legal path, by the guide.
+struct ClipRewardConfig {
+  static constexpr const char* kType = "clip";
+  std::string folder = "experiments/moving_digits/guide";
+  std::string caption;                // "a 3 moving up-left"; empty: the prior's
+};
+void visit_fields(FieldVisitor& v, ClipRewardConfig& c);
 void visit_fields(FieldVisitor& v, ClassifierRewardConfig& c);
 void visit_fields(FieldVisitor& v, MixtureRewardConfig& c);
 void visit_fields(FieldVisitor& v, SquaredNormRewardConfig& c);
 
-using RewardConfig = std::variant<ClassifierRewardConfig, MixtureRewardConfig, SquaredNormRewardConfig>;
+using RewardConfig = std::variant<ClassifierRewardConfig, MixtureRewardConfig, SquaredNormRewardConfig, ClipRewardConfig>;
 
 }  // namespace linden

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/logging.h"
 #include "core/run_directory.h"
+#include "evaluate/clip_set.h"
 #include "evaluate/evaluation.h"
 
 namespace linden {
@@ -21,11 +22,29 @@ void require_inputs(const EvaluateConfig& config) {
               "save_statistics is {}, but there is no folder {}", config.save_statistics, statistics.parent_path().string());
 }
 
+void run_clips(EvaluateConfig config, const CommandLine& line) {
+  const at::Device device = set_up_device(config.run, Float32Math::kExact);
+  const ClipSet set = load_clip_set(config.samples.path, config.samples.limit, config.clips);
+  load_clip_judge(config.clips.judge, config.clips.data, device);   // missing: no run folder is used up
+  ConfigRefOf<EvaluateConfig> config_ref(config);
+  RunDirectory run({line.command, std::filesystem::path(line.positional.front()).stem().string(), config.run.output, line.resume, line.text}, config_ref);
+  ClipSummary summary = measure_clips(set.video, set.digit, set.motion, config.clips, device);
+  ConfigRefOf<ClipSummary> summary_ref(summary);
+  run.write_summary(summary_ref);
+  fmt::print("{}", describe_clips(summary));
+  log_info("{}", run.file("summary.json").string());
+}
+
 void run_evaluate(const CommandLine& line) {
   const std::filesystem::path file = line.positional.front();
   EvaluateConfig config;
   const std::vector<std::string> notes = read_config({file, line.assignments, false}, config);
   check_input(!config.samples.path.empty(), "{}: samples.path is empty: what shall be measured? For example --set samples.path=runs/gmm_dts/001", file.string());
+  if (!config.clips.judge.empty()) {
+    if (!line.dry_run) return run_clips(std::move(config), line);
+    fmt::print("{}\n{} clips would be measured\n", to_json(config), load_clip_set(config.samples.path, config.samples.limit, config.clips).video.size(0));
+    return;
+  }
   if (line.dry_run) {
     const SampleSet samples(config.samples);
     fmt::print("{}\n{} samples of shape [{}] would be measured\n", to_json(config), samples.size(), fmt::join(samples.shape(), ", "));

@@ -170,6 +170,13 @@ std::string clip_caption(int64_t digit, int64_t motion) {
   return fmt::format("a {} moving {}", digit, motions()[motion].name);
 }
 
+ClipLabel clip_label(const std::string& caption) {
+  for (int64_t digit = 0; digit <= 9; ++digit)
+    for (int64_t motion = 0; motion < static_cast<int64_t>(motions().size()); ++motion)
+      if (caption == clip_caption(digit, motion)) return {digit, motion};
+  throw InputError(fmt::format("caption \"{}\": names no digit and motion; wanted the form \"{}\"", caption, clip_caption(3, 5)));
+}
+
 CaptionTable clip_caption_table() {
   std::vector<std::string> words = {"a", "moving"};
   for (int digit = 0; digit <= 9; ++digit) words.push_back(std::to_string(digit));

@@ -85,6 +85,11 @@ class MovingDigits {
 
 // "a 3 moving up-left".
 std::string clip_caption(int64_t digit, int64_t motion);
+// And back. InputError: no caption of that form.
+struct ClipLabel {
+  int64_t digit = 0, motion = 0;
+};
+ClipLabel clip_label(const std::string& caption);
 // The words of these captions (a, moving, ten digits, eight motions), four a caption.
 CaptionTable clip_caption_table();
 

@@ -37,7 +37,7 @@ ClipDistance clip_distance(const ClipMoments& real, const ClipMoments& clips);
 
 // Who measures, and what the real clips are.
 struct ClipJudgeConfig {
-  std::string judge = "experiments/moving_digits/judge";
+  std::string judge;            // model folder, experiments/moving_digits/judge; empty: clips are not measured
   std::string guide;            // the guide's reading beside the judge's; empty: none
   int64_t num_real = 1000;      // real clips in each of the two sets that the distances stand on
   MovingDigitsConfig data;      // real clips of the test digits; frames are those of the clips that are measured

@@ -115,6 +115,7 @@ void visit_fields(FieldVisitor& v, EvaluateConfig& c) {
   visit(v, Field("sigma", "sigma of mmd_rbf's kernel exp(-d^2 / (2 sigma^2))").above(0), c.sigma);
   visit(v, Field("confidence", "probability from which a sample counts in confident_share").between(0, 1), c.confidence);
   visit(v, Field("max_pairs", "at most so many samples of each side in MMD, precision and recall").at_least(2), c.max_pairs);
+  visit(v, Field("clips", "with clips.judge the samples are moving-digits clips (samples.path: a run of linden sample, or moving_digits for real ones), and of the keys above only samples.path and limit count"), c.clips);
   visit(v, Field("save_statistics", "file (.npz) for the samples' mu and sigma, pytorch-fid's layout; empty: none"), c.save_statistics);
 }
 

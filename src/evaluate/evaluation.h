@@ -11,6 +11,7 @@
 
 #include "core/config.h"
 #include "core/run_config.h"
+#include "evaluate/clip_metrics.h"
 #include "evaluate/features.h"
 #include "evaluate/sample_set.h"
 
@@ -30,6 +31,7 @@ struct EvaluateConfig {
   double sigma = 10;                         // of mmd_rbf
   double confidence = 0.9;                   // threshold of confident_share
   int64_t max_pairs = 10000;                 // samples of each side in metrics over pairs (MMD, precision, recall)
+  ClipJudgeConfig clips;                     // with a judge: the samples are moving-digits clips, and this alone is measured
   std::string save_statistics;               // writes the samples' mu and sigma there, pytorch-fid's layout
 };
 void visit_fields(FieldVisitor& v, EvaluateConfig& c);

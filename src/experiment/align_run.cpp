@@ -35,9 +35,8 @@ struct Parts {
 
 Parts build(const AlignConfig& config) {
   const at::Device device = set_up_device(config.run, config.executor.float32 == "exact" ? Float32Math::kExact : Float32Math::kTf32);
-  const Prior prior = load_prior(config.prior, device);
   Parts parts;
-  parts.denoiser = make_denoiser(prior.network, prior.schedule, config.sampler);
+  parts.denoiser = load_denoiser(config.prior, config.sampler, device);
   parts.plan = make_plan(config, parts.denoiser->num_levels());
   parts.reward = make_reward(config.reward, config.prior, device);
   check_judge(config.judge, asked_classes(config.reward), device);

@@ -61,8 +61,7 @@ void visit_fields(FieldVisitor& v, BenchSamplerSummary& c) {
 void run_bench_sampler(BenchSamplerConfig config, const RunOptions& options) {
   check_input(!config.batch_sizes.empty(), "batch_sizes is empty, wanted at least one batch size, for example --set batch_sizes=[1,8]");
   const at::Device device = set_up_device(config.run, config.float32 == "exact" ? Float32Math::kExact : Float32Math::kTf32);
-  const Prior prior = load_prior(config.prior, device);
-  const std::shared_ptr<Denoiser> denoiser = make_denoiser(prior.network, prior.schedule, config.sampler);
+  const std::shared_ptr<Denoiser> denoiser = load_denoiser(config.prior, config.sampler, device);
   ConfigRefOf<BenchSamplerConfig> ref(config);
   RunDirectory run(options, ref);
   BenchSamplerSummary summary;

@@ -14,7 +14,7 @@ namespace linden {
 struct BenchSamplerConfig {
   RunConfig run;
   PriorConfig prior;
-  SamplerConfig sampler;
+  PriorSamplerConfig sampler;
   std::string float32 = "tf32";
   std::vector<int64_t> batch_sizes = {1, 8, 64, 256};
   int64_t steps = 50;      // timed steps a repeat

@@ -12,9 +12,10 @@
 #include "core/progress.h"
 #include "evaluate/sample_statistics.h"
 #include "experiment/judge.h"
+#include "experiment/sample_file.h"
 #include "experiment/sample_sheet.h"
+#include "experiment/video_sample.h"
 #include "io/event_sink.h"
-#include "io/hdf5.h"
 #include "models/image_classifier.h"
 
 namespace linden {
@@ -25,28 +26,6 @@ using Clock = std::chrono::steady_clock;
 constexpr double kConfident = 0.9;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-void save(const RunDirectory& run, const at::Tensor& samples, int64_t seed) {
-  Hdf5Writer file(run.file("samples.h5"));
-  file.write("samples", samples);
-  file.attribute("seed", seed);
-  file.close();
-}
-
-// Finished samples of an earlier part of the run, [D, ...]; D = 0 if there are none.
-at::Tensor finished_samples(const RunDirectory& run, const StateSpec& spec, int64_t num_samples) {
-  std::vector<int64_t> shape = {0};
-  shape.insert(shape.end(), spec.shape.begin(), spec.shape.end());
-  if (!run.resumed() || !std::filesystem::exists(run.file("samples.h5"))) return at::empty(shape);
-  at::Tensor samples = Hdf5Reader(run.file("samples.h5")).read("samples");
-  check_input(samples.sizes().slice(1) == at::IntArrayRef(spec.shape), "{}: samples have another shape than the prior's", run.file("samples.h5").string());
-  check_input(samples.size(0) <= num_samples,
-              "{}: holds {} samples already, but num_samples is {}, which would cut the others off; set num_samples to {} or more, "
-              "or start another run without --resume",
-              run.file("samples.h5").string(), samples.size(0), num_samples, samples.size(0));
-  log_info("resumed with {} finished samples", samples.size(0));
-  return samples;
-}
 
 void fill_judge(SampleSummary& out, const SampleConfig& config, const at::Tensor& samples, at::Device device) {
   if (config.judge.folder.empty()) return;
@@ -66,6 +45,10 @@ void visit_fields(FieldVisitor& v, SampleConfig& c) {
   visit(v, Field("sampler", "how one step goes"), c.sampler);
   visit(v, Field("executor", "how steps run on the device"), c.executor);
   visit(v, Field("judge", "an independent reader of the samples"), c.judge);
+  visit(v, Field("captions", "video prior: what the clips show, in turn; without captions and file: prior.caption, else every caption of moving digits"), c.captions);
+  visit(v, Field("caption_file", "the same, one a line"), c.caption_file);
+  visit(v, Field("clips", "video prior: who measures the clips against their captions and real ones"), c.clips);
+  visit(v, Field("frame_ms", "video prior: how long a frame is shown in animations").between(1, 65535).changeable(), c.frame_ms);
   visit(v, Field("num_samples", "samples to draw").at_least(1).changeable(), c.num_samples);
   visit(v, Field("batch_size", "trajectories in flight at once").at_least(1).at_most(65535), c.batch_size);
   visit(v, Field("grid_images", "images on the contact sheet").at_least(1).changeable(), c.grid_images);
@@ -83,18 +66,19 @@ void visit_fields(FieldVisitor& v, SampleSummary& c) {
   visit(v, Field("diversity", "mean pairwise cosine distance of the judge's features"), c.diversity);
   visit(v, Field("frechet_distance", "to judge.reference, on the judge's features"), c.frechet.samples);
   visit(v, Field("real_frechet_distance", "the same for as many samples of judge.held_out"), c.frechet.real);
+  if (c.has_clips) visit(v, Field("clips", "clips against their captions and real ones"), c.clips);
   visit(v, Field("class_shares", "what the judge reads, by class"), c.class_shares);
 }
 
 void run_sample(SampleConfig config, const RunOptions& options) {
+  if (std::holds_alternative<VideoPriorConfig>(config.prior)) return run_video_sample(std::move(config), options);
   const at::Device device = set_up_device(config.run, config.executor.float32 == "exact" ? Float32Math::kExact : Float32Math::kTf32);
-  const Prior prior = load_prior(config.prior, device);
-  const auto executor = make_executor(make_denoiser(prior.network, prior.schedule, config.sampler), static_cast<uint64_t>(config.run.seed), config.executor);
+  const auto executor = make_executor(load_denoiser(config.prior, config.sampler, device), static_cast<uint64_t>(config.run.seed), config.executor);
   check_judge(config.judge, {}, device);
   ConfigRefOf<SampleConfig> ref(config);
   RunDirectory run(options, ref);
   run.add_sink(std::make_unique<EventSink>(run.path()));
-  std::vector<at::Tensor> parts = {finished_samples(run, executor->denoiser().state(), config.num_samples)};
+  std::vector<at::Tensor> parts = {finished_samples(run, executor->denoiser().state().shape, config.num_samples)};
   int64_t done = parts.front().size(0);
   executor->warm_up(config.batch_size);
   Progress progress("sample", config.num_samples, "sample", done);
@@ -107,7 +91,7 @@ void run_sample(SampleConfig config, const RunOptions& options) {
     done += static_cast<int64_t>(indices.size());
     progress.update(done);
     if (interrupt_requested() || seconds_since(saved) >= config.save_every_seconds) {
-      save(run, at::cat(parts), config.run.seed);
+      save_samples(run, at::cat(parts), config.run.seed);
       saved = Clock::now();
     }
     if (interrupt_requested()) throw Interrupted(fmt::format("interrupted after {} samples, which are saved in {}: --resume goes on", done, run.path().string()));
@@ -116,7 +100,7 @@ void run_sample(SampleConfig config, const RunOptions& options) {
   SampleSummary summary;
   summary.sampling_seconds = seconds_since(start);
   const at::Tensor samples = at::cat(parts).narrow(0, 0, config.num_samples);
-  save(run, samples, config.run.seed);
+  save_samples(run, samples, config.run.seed);
   write_sample_sheet(run.path(), samples, config.grid_images, {{"seed", std::to_string(config.run.seed)}});
   summary.num_samples = config.num_samples;
   summary.nfe = executor->count().nfe;

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "align/config.h"
+#include "evaluate/clip_metrics.h"
 #include "experiment/judge.h"
 #include "core/run_config.h"
 #include "core/run_directory.h"
@@ -13,9 +14,13 @@ namespace linden {
 struct SampleConfig {
   RunConfig run;
   PriorConfig prior;
-  SamplerConfig sampler;
+  PriorSamplerConfig sampler;
   ExecutorConfig executor;
   JudgeConfig judge;
+  std::vector<std::string> captions;   // of a video prior
+  std::string caption_file;
+  ClipJudgeConfig clips;
+  int64_t frame_ms = 150;
   int64_t num_samples = 64;
   int64_t batch_size = 64;
   int64_t grid_images = 256;
@@ -31,6 +36,8 @@ struct SampleSummary {
   double diversity = 0;                // mean pairwise cosine distance of the judge's features
   JudgedDistances frechet;             // with judge.reference
   std::vector<double> class_shares;    // what the judge reads
+  bool has_clips = false;              // clips were measured
+  ClipSummary clips;
 };
 void visit_fields(FieldVisitor& v, SampleSummary& c);
 

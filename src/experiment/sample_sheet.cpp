@@ -20,6 +20,10 @@ std::filesystem::path write_sample_sheet(const std::filesystem::path& folder, co
     write_png(folder / "samples.png", contact_sheet(first, 0, first.size(0) > 100 ? 1 : 2), text);
     return folder / "samples.png";
   }
+  if (samples.dim() == 5 && (samples.size(1) == 1 || samples.size(1) == 3)) {
+    write_png(folder / "samples.png", clip_sheet(samples.narrow(0, 0, std::min(count, samples.size(0))).cpu()), text);
+    return folder / "samples.png";
+  }
   if (samples.dim() != 2 || samples.size(1) != 2) return {};
   ScatterFigure figure;
   figure.title = "Samples";

@@ -37,8 +37,7 @@ AlignConfig mixture_config(const MethodConfig& method, int64_t nfe) {
 // A search over the mixture with everything it needs.
 struct MixtureSearch {
   explicit MixtureSearch(const AlignConfig& c) : config(c) {
-    const Prior prior = load_prior(config.prior, at::kCPU);
-    denoiser = make_denoiser(prior.network, prior.schedule, config.sampler);
+    denoiser = load_denoiser(config.prior, config.sampler, at::kCPU);
     plan = make_plan(config, denoiser->num_levels());
     reward = make_reward(config.reward, config.prior, at::kCPU);
     executor = make_executor(denoiser, static_cast<uint64_t>(config.run.seed), config.executor);

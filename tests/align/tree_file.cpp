@@ -30,8 +30,7 @@ struct Search {
     config.sampler = ddim;
     config.reward = MixtureRewardConfig{};
     config.method = DtsConfig{};
-    const Prior prior = load_prior(config.prior, at::kCPU);
-    denoiser = make_denoiser(prior.network, prior.schedule, config.sampler);
+    denoiser = load_denoiser(config.prior, config.sampler, at::kCPU);
     plan = make_plan(config, denoiser->num_levels());
   }
   std::shared_ptr<Denoiser> denoiser;

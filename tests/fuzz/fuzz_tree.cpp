@@ -24,8 +24,7 @@ struct Search {
     config.method = DtsConfig{};
     config.nfe = 60;
     config.num_samples = 4;
-    const Prior prior = load_prior(config.prior, at::kCPU);
-    denoiser = make_denoiser(prior.network, prior.schedule, config.sampler);
+    denoiser = load_denoiser(config.prior, config.sampler, at::kCPU);
     plan = make_plan(config, denoiser->num_levels());
   }
   std::shared_ptr<Denoiser> denoiser;
