@@ -63,6 +63,19 @@ TEST_CASE("flips: half of all, by seed and step, and nothing else changes with t
   CHECK(at::equal(plain.at(3).shifts, plan.at(3).shifts));
 }
 
+TEST_CASE("captions are left out at their rate, by seed and step", "[unit]") {
+  BatchPlanConfig config{7, 100, 8, 50, 2};
+  BatchPlan plain(config, at::kCPU);
+  config.caption_dropout = 0.1;
+  BatchPlan plan(config, at::kCPU), jumping(config, at::kCPU);
+  std::vector<at::Tensor> drops;
+  for (int64_t step = 1; step <= 1000; ++step) drops.push_back(plan.at(step).drops);
+  CHECK(at::equal(jumping.at(150).drops, drops[149]));
+  CHECK(std::abs(at::cat(drops).to(at::kFloat).mean().item<double>() - 0.1) < 0.015);   // 8000 draws: 4 deviations
+  CHECK_FALSE(plain.at(3).drops.defined());
+  CHECK(at::equal(plain.at(3).examples, plan.at(3).examples));
+}
+
 TEST_CASE("shifted images: background moves in", "[unit]") {
   at::Tensor images = at::full({2, 1, 5, 5}, -1.0f);
   images[0][0][2][2] = 1;

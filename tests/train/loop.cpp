@@ -12,6 +12,7 @@
 #include "io/safetensors.h"
 #include "models/model_folder.h"
 #include "models/scheduler_file.h"
+#include "models/video_model.h"
 #include "tests/support/support.h"
 #include "train/cost_estimate.h"
 #include "train/state.h"
@@ -180,6 +181,30 @@ TEST_CASE("a class folder trains a classifier and, flipped, a U-Net; a resumed r
   require_equal_files(folder / "whole/step_4/model.safetensors", folder / "parts/step_4/model.safetensors");
 }
 
+TEST_CASE("a video transformer learns a flow, resumes bit for bit, and becomes a folder that can be sampled and trained further", "[unit]") {
+  TemporaryFolder folder;
+  const std::vector<std::string> tiny = {"steps=40", "checkpoint_every=20", "num_grid_samples=2", "task.sampler.num_steps=2", "task.shift=4"};
+  const TrainConfig config = read("moving_digits_teacher_small", tiny);
+  const TrainSummary summary = train_into(folder / "whole", config);
+  CHECK(summary.final_loss < 1.2);   // predicting nothing costs about 1.7
+  CHECK(fs::exists(folder / "whole" / "samples_40.png"));
+  CHECK(fs::exists(folder / "whole" / "samples_40.apng"));
+  fs::create_directories(folder / "parts");
+  fs::copy(folder / "whole", folder / "parts", fs::copy_options::recursive);
+  for (const char* name : {"step_40", "model", "summary.json"}) remove_folder(folder / "parts" / name);
+  train_into(folder / "parts", config, true);
+  for (const char* file : {"model.safetensors", "ema.safetensors", "optimizer.safetensors"}) require_equal_files(folder / "whole" / "step_40" / file, folder / "parts" / "step_40" / file);
+  const VideoModel model = load_video_model(folder / "whole" / "model", "folder", at::kFloat, at::kCPU);
+  CHECK(model.sample_shape == std::vector<int64_t>{1, 4, 32, 32});
+  CHECK(model.scheduler.shift == 4);
+  CHECK(model.text_encoder->encode(std::vector<std::string>{"a 3 moving up"}).sizes() == at::IntArrayRef({1, 4, 16}));
+  std::vector<std::string> further = tiny;
+  further.push_back("model.start_from=" + (folder / "whole" / "model").string());
+  further.push_back("learning_rate.warmup_steps=1000000");
+  TrainConfig next = read("moving_digits_teacher_small", further);
+  CHECK(train_into(folder / "next", next).final_loss < summary.final_loss + 0.1);   // nearly no rate: what was learned is there
+}
+
 TEST_CASE("divergence stops the run, names the step and keeps the last good state", "[unit]") {
   TemporaryFolder folder;
   std::vector<std::string> assignments = kTinyMlp;
@@ -226,7 +251,10 @@ TEST_CASE("configs that do not fit together", "[unit]") {
   CHECK_THAT(refusal("digits_prior", {"model.layout.in_channels=3"}), ContainsSubstring("takes examples of shape [3, 32, 32]"));
   CHECK_THAT(refusal("digits_guide", {R"(data={"type":"cifar10"})"}), ContainsSubstring("model.type digit_classifier takes examples of shape [1, 32, 32], but data.type cifar10 has [3, 32, 32]"));
   CHECK_THAT(refusal("digits_guide", {R"(data={"type":"checkerboard"})"}), ContainsSubstring("task.type classification needs labels, but data.type checkerboard has none"));
-  for (const char* name : {"digits_prior", "digits_guide", "digits_judge", "gmm_mlp", "checkerboard_mlp", "gmm_mlp_small", "digits_prior_small", "digits_guide_small", "cifar10_prior"})
+  CHECK_THAT(refusal("moving_digits_teacher_small", {R"(model={"type":"unet2d"})"}), ContainsSubstring("task.type flow_matching does not go with model.type unet2d; a flow is learned by video_dit"));
+  CHECK_THAT(refusal("moving_digits_teacher_small", {"data.examples=frames"}), ContainsSubstring("task.type flow_matching learns from clips with captions, but data.type moving_digits with these examples has none"));
+  CHECK_THAT(refusal("moving_digits_teacher_small", {"model.layout.patch_size=[3,4,4]"}), ContainsSubstring("model.type video_dit takes examples of shape [1, 3, 32, 32], but data.type moving_digits has [1, 4, 32, 32]"));
+  for (const char* name : {"moving_digits_teacher", "moving_digits_teacher_small", "moving_digits_guide", "moving_digits_guide_steps", "moving_digits_judge", "digits_prior", "digits_guide", "digits_judge", "gmm_mlp", "checkerboard_mlp", "gmm_mlp_small", "digits_prior_small", "digits_guide_small", "cifar10_prior"})
     CHECK(refusal(name, {}) == "");
 }
 
