@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/logging.h"
 #include "io/event_sink.h"
+#include "ops/attention_run.h"
 #include "train/cost_estimate.h"
 #include "train/loop.h"
 
@@ -27,6 +28,7 @@ void run_train(const CommandLine& line) {
   TrainingInputs inputs = prepare_training(config);
   ConfigRefOf<TrainConfig> config_ref(config);
   RunDirectory run({line.command, file.stem().string(), config.run.output, line.resume, line.text}, config_ref);
+  const AttentionRun attention(config.run, run);
   run.add_sink(std::make_unique<EventSink>(run.path()));
   fmt::print("{}\n", settings_table(config));
   std::fflush(stdout);

@@ -17,6 +17,7 @@
 #include "io/event_sink.h"
 #include "io/hdf5.h"
 #include "models/image_classifier.h"
+#include "ops/attention_run.h"
 
 namespace linden {
 namespace {
@@ -135,6 +136,7 @@ void run_align(AlignConfig config, const RunOptions& options) {
   Parts parts = build(config);
   ConfigRefOf<AlignConfig> ref(config);
   RunDirectory run(options, ref);
+  const AttentionRun attention(config.run, run);
   run.add_sink(std::make_unique<EventSink>(run.path()));
   const auto seed = static_cast<uint64_t>(config.run.seed);
   log_info("{}: {} on {}, {}", parts.plan.method, parts.reward->description(), device_name(parts.denoiser->device()),

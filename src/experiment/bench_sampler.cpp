@@ -9,6 +9,7 @@
 #include "core/device.h"
 #include "core/error.h"
 #include "diffusion/executor.h"
+#include "ops/attention_run.h"
 
 namespace linden {
 namespace {
@@ -64,6 +65,7 @@ void run_bench_sampler(BenchSamplerConfig config, const RunOptions& options) {
   const std::shared_ptr<Denoiser> denoiser = load_denoiser(config.prior, config.sampler, device);
   ConfigRefOf<BenchSamplerConfig> ref(config);
   RunDirectory run(options, ref);
+  const AttentionRun attention(config.run, run);
   BenchSamplerSummary summary;
   summary.device = device_name(device);
   summary.batch_sizes = config.batch_sizes;

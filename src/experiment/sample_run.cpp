@@ -17,6 +17,7 @@
 #include "experiment/video_sample.h"
 #include "io/event_sink.h"
 #include "models/image_classifier.h"
+#include "ops/attention_run.h"
 
 namespace linden {
 namespace {
@@ -77,6 +78,7 @@ void run_sample(SampleConfig config, const RunOptions& options) {
   check_judge(config.judge, {}, device);
   ConfigRefOf<SampleConfig> ref(config);
   RunDirectory run(options, ref);
+  const AttentionRun attention(config.run, run);
   run.add_sink(std::make_unique<EventSink>(run.path()));
   std::vector<at::Tensor> parts = {finished_samples(run, executor->denoiser().state().shape, config.num_samples)};
   int64_t done = parts.front().size(0);

@@ -19,6 +19,7 @@
 #include "io/event_sink.h"
 #include "io/png.h"
 #include "models/video_model.h"
+#include "ops/attention_run.h"
 
 namespace linden {
 namespace {
@@ -136,6 +137,7 @@ void run_video_sample(SampleConfig config, const RunOptions& options) {
   if (measured) load_clip_judge(config.clips.judge, config.clips.data, device);
   ConfigRefOf<SampleConfig> ref(config);
   RunDirectory run(options, ref);
+  const AttentionRun attention(config.run, run);
   run.add_sink(std::make_unique<EventSink>(run.path()));
   std::vector<at::Tensor> parts = {finished_samples(run, sampling.shape, config.num_samples)};
   int64_t done = parts.front().size(0);

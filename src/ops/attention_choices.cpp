@@ -68,8 +68,19 @@ std::optional<AttentionBackend> AttentionChoices::find(const AttentionShape& sha
 
 void AttentionChoices::add(const AttentionShape& shape, const AttentionMeasurement& measurement) {
   check(!measurement.microseconds.empty(), "attention: a measurement without a back-end that runs");
+  std::filesystem::path file;
+  {
+    const std::lock_guard lock(mutex_);
+    measurements_.emplace(shape, measurement);
+    file = file_;
+  }
+  if (!file.empty()) attention_choices_save(*this, file);
+}
+
+void AttentionChoices::keep_in(const std::filesystem::path& file) {
+  if (!file.empty()) attention_choices_load(*this, file);
   const std::lock_guard lock(mutex_);
-  measurements_.emplace(shape, measurement);
+  file_ = file;
 }
 
 std::map<AttentionShape, AttentionMeasurement> AttentionChoices::all() const {

@@ -57,12 +57,16 @@ class AttentionChoices {
   std::optional<AttentionBackend> find(const AttentionShape& shape) const;
   void add(const AttentionShape& shape, const AttentionMeasurement& measurement);  // the first one for a shape stays
   std::map<AttentionShape, AttentionMeasurement> all() const;
+  // Reads `file` if it is there, and writes it again after every new measurement: a run that is killed and resumed runs the same
+  // back-ends. An empty path ends that. InputError where the file is damaged.
+  void keep_in(const std::filesystem::path& file);
 
  private:
   mutable std::mutex mutex_;
   std::optional<AttentionBackend> preferred_;
   std::map<AttentionShape, AttentionMeasurement> measurements_;
   mutable std::set<AttentionShape> warned_;
+  std::filesystem::path file_;
 };
 
 // The one that softmax_attention() uses where it is not given another: measurements belong to the card and the process,

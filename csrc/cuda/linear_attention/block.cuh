@@ -35,13 +35,14 @@ __host__ __device__ inline int projection_stride(FeatureMap map, int width, int 
   return map == FeatureMap::kTaylor2 ? 8 * 16 / element_size : width;  // d <= 16 columns; a tile has 8 pieces a row or more
 }
 
-enum class Use { kState, kQuery, kGradient };
+// kGradientShared: the gradient with the features in shared memory rather than in registers.
+enum class Use { kState, kQuery, kGradient, kGradientShared };
 
 // Shared memory, in order. The host adds up the same sizes by carving from a null pointer.
 template <class Engine, int kWidth>
 struct Memory {
   using Element = typename Engine::Element;
-  Tile<Element> x, y, w, state, scratch;  // x, y: the first of `stages` tiles, one after another
+  Tile<Element> x, y, w, state, scratch, phi;  // x, y: the first of `stages` tiles, one after another
   float *sum, *shift, *u, *grad_u, *warp_rows, *weights;
   uint8_t* pairs;
   size_t bytes;
@@ -71,6 +72,7 @@ struct Memory {
     if (use != Use::kState) {
       state = kResident ? tile(padded, kWidth) : tile(1, padded * kChunk > kMaxBlocks<kWidth> * kChunk * kWidth ? padded * kChunk : kMaxBlocks<kWidth> * kChunk * kWidth);
       scratch = tile(Engine::kScratchRows, kWidth);
+      if (use == Use::kGradientShared) phi = tile(feature_blocks(shape.map, shape.feature_dim, kWidth) * Engine::kTokens, kWidth);
       sum = floats(padded);
     } else {
       weights = floats(Engine::kTokens);
@@ -79,7 +81,7 @@ struct Memory {
     if (taylor) {
       u = floats(Engine::kTokens * kMaxProjected);
       pairs = take(kMaxTaylor + 7);
-      if (use == Use::kGradient) {
+      if (use != Use::kState && use != Use::kQuery) {
         grad_u = floats(Engine::kTokens * kMaxProjected);
         warp_rows = floats(kWarps * Engine::kWarpRows * (kChunk + 1));
       }

@@ -28,7 +28,7 @@ struct Bf16Engine {
   using Element = __nv_bfloat16;
   static constexpr int kWarpRows = 16, kTokens = kWarps * kWarpRows;
   static constexpr int kRows = 2, kColumns = kWidth / 4, kChunkColumns = kChunk / 4;  // of a thread
-  static constexpr int kScratchRows = 0;                                              // operands stay in registers
+  static constexpr int kScratchRows = 0;  // operands in registers need no scratch
   static constexpr bool kFastExp = true;
   using Chunk = float[kRows][kChunkColumns];
 
@@ -109,6 +109,16 @@ struct Bf16Engine {
       for (int n = 0; n < kWidth / 8; ++n)
         pairs.at(i, n) = rows.a[n / 2][n % 2 * 2 + i];
   }
+  __device__ static void store_chunk(Tile<Element> tile, int first_row, int c, const Chunk& values) {
+    const Pairs pairs(tile, first_row);
+#pragma unroll
+    for (int i = 0; i < kRows; ++i)
+#pragma unroll
+      for (int j = 0; j < kChunkColumns; j += 2) {
+        const __nv_bfloat162 both = __floats2bfloat162_rn(values[i][j], values[i][j + 1]);
+        pairs.at(i, c * 4 + j / 2) = reinterpret_cast<const uint32_t&>(both);
+      }
+  }
   // Makes rows readable as an operand: nothing to do here.
   __device__ static void stage(const Rows&, Tile<Element>, int) {}
 
@@ -130,13 +140,14 @@ struct Bf16Engine {
     }
     pack(out, c);
   }
-  // out += a[a_row + 16 rows][k] b[k][32 columns from `column` on], the left operand in shared memory.
-  __device__ static void multiply_tile(Chunk& out, Tile<Element> a, int a_row, Tile<Element> b, int column) {
+  // out += a[a_row + 16 rows][k] b[b_row + k][32 columns from `column` on], the left operand in shared memory.
+  __device__ static void multiply_tile(Chunk& out, Tile<Element> a, int a_row, Tile<Element> b, int b_row, int column, int depth = kWidth) {
     float c[4][4];
     unpack(out, c);
-    const Lanes left_lanes = down(a, a_row), right = down(b, 0);
+    const Lanes left_lanes = down(a, a_row), right = down(b, b_row);
 #pragma unroll
     for (int s = 0; s < kWidth / 16; ++s) {
+      if (s * 16 >= depth) break;
       uint32_t left[4], r[4];
       load_matrices(left, left_lanes.at(0, 2 * s));
 #pragma unroll

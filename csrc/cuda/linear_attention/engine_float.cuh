@@ -71,7 +71,9 @@ struct FloatEngine {
       }
     }
   }
-  __device__ static void multiply_tile(Chunk& out, Tile<Element> a, int a_row, Tile<Element> b, int column) { multiply(out, {}, a, a_row, b, 0, column); }
+  __device__ static void multiply_tile(Chunk& out, Tile<Element> a, int a_row, Tile<Element> b, int b_row, int column, int depth = kWidth) {
+    multiply(out, {}, a, a_row, b, b_row, column, depth);
+  }
   __device__ static void multiply_transposed(Chunk& out, Tile<Element> a, int a_row, Tile<Element> b, int b_row, int depth = kWidth) {
     for (int k = 0; k < depth; k += 4) {
       const Vector<float, 4> right = linden::cuda::load<float, 4>(b.piece(b_row + lane(), k / 4));

@@ -136,7 +136,7 @@ __device__ void project(const FeatureContext& context, Tile<typename Engine::Ele
     if (narrow && c > 0) break;
     typename Engine::Chunk chunk = {};
     if (context.projected_dim == 0) Engine::read_chunk(chunk, x, first_row, c);
-    else Engine::multiply_tile(chunk, x, first_row, w, c * kChunk);
+    else Engine::multiply_tile(chunk, x, first_row, w, 0, c * kChunk);
 #pragma unroll
     for (int i = 0; i < Engine::kRows; ++i)
 #pragma unroll

@@ -12,16 +12,74 @@ struct RowFactors {
   float scale[Engine::kRows], bias[Engine::kRows], mean[kMaxBlocks<kWidth>][Engine::kRows];
 };
 
-// Adds dy of chunk c of block b, from dphi, to grad. All maps but taylor2; the map is chosen outside the loops.
+// The features of a warp's rows, and then dy, in registers: what fits every card. Columns have to be known when it is compiled.
 template <class Engine, int kWidth>
-__device__ void add_map_gradient(FeatureMap map, int b, int c, const typename Engine::Rows& phi, const typename Engine::Chunk& grad_phi,
+struct RegisterFeatures {
+  static constexpr Use kUse = Use::kGradient;
+  static constexpr int kUnroll = kWidth / kChunk;  // of loops over chunks of columns
+  using Element = typename Engine::Element;
+  Tile<Element> scratch, y;  // dy lies over y in the end
+  int row0;
+  typename Engine::Rows rows[kMaxBlocks<kWidth>], gradient;
+
+  __device__ RegisterFeatures(const Memory<Engine, kWidth>& memory, Tile<Element> tile_y, int first_row) : scratch(memory.scratch), y(tile_y), row0(first_row) {}
+  __device__ void set(int b, const typename Engine::Rows& values) { rows[b] = values; }
+  __device__ void read(typename Engine::Chunk& out, int b, int c) const {
+#pragma unroll
+    for (int i = 0; i < Engine::kRows; ++i)
+#pragma unroll
+      for (int j = 0; j < Engine::kChunkColumns; ++j) out[i][j] = rows[b].get(i, c * Engine::kChunkColumns + j);
+  }
+  __device__ void multiply(typename Engine::Chunk& out, int b, Tile<Element> state, int state_column, int depth) const {
+    Engine::stage(rows[b], scratch, row0);
+    Engine::multiply(out, rows[b], scratch, row0, state, b * kWidth, state_column, depth);
+  }
+  __device__ void set_gradient(int c, const typename Engine::Chunk& values) { Engine::set_chunk(gradient, c, values); }
+  __device__ void set_gradient(const typename Engine::Rows& values) { gradient = values; }
+  __device__ Tile<Element> finish_gradient() {  // dy as a tile
+    __syncwarp();
+    Engine::store(y, row0, gradient);
+    __syncwarp();
+    return y;
+  }
+};
+
+// The same in shared memory, where a card has enough: no registers spill. dy replaces block 0 chunk by chunk.
+template <class Engine, int kWidth>
+struct SharedFeatures {
+  static constexpr Use kUse = Use::kGradientShared;
+  static constexpr int kUnroll = 1;
+  using Element = typename Engine::Element;
+  Tile<Element> tile;  // [blocks kTokens, kWidth]
+  int row0;
+
+  __device__ SharedFeatures(const Memory<Engine, kWidth>& memory, Tile<Element>, int first_row) : tile(memory.phi), row0(first_row) {}
+  __device__ void set(int b, const typename Engine::Rows& values) {
+    Engine::store(tile, b * Engine::kTokens + row0, values);
+    __syncwarp();
+  }
+  __device__ void read(typename Engine::Chunk& out, int b, int c) const { Engine::read_chunk(out, tile, b * Engine::kTokens + row0, c); }
+  __device__ void multiply(typename Engine::Chunk& out, int b, Tile<Element> state, int state_column, int depth) const {
+    Engine::multiply_tile(out, tile, b * Engine::kTokens + row0, state, b * kWidth, state_column, depth);
+  }
+  __device__ void set_gradient(int c, const typename Engine::Chunk& values) { Engine::store_chunk(tile, row0, c, values); }
+  __device__ void set_gradient(const typename Engine::Rows& values) { Engine::store(tile, row0, values); }
+  __device__ Tile<Element> finish_gradient() {
+    __syncwarp();
+    return tile;
+  }
+};
+
+// Adds dy of a chunk of block b, from phi and dphi, to grad. All maps but taylor2; the map is chosen outside the loops.
+template <class Engine, int kWidth>
+__device__ void add_map_gradient(FeatureMap map, int b, const typename Engine::Chunk& phi, const typename Engine::Chunk& grad_phi,
                                  const RowFactors<Engine, kWidth>& factors, typename Engine::Chunk& grad) {
   const auto for_each = [&](auto function) {
 #pragma unroll
     for (int i = 0; i < Engine::kRows; ++i)
 #pragma unroll
       for (int j = 0; j < Engine::kChunkColumns; ++j)
-        grad[i][j] += function(phi.get(i, c * Engine::kChunkColumns + j), grad_phi[i][j], factors.mean[b][i]);
+        grad[i][j] += function(phi[i][j], grad_phi[i][j], factors.mean[b][i]);
   };
   switch (map) {
     case FeatureMap::kHedgehog:
@@ -55,12 +113,12 @@ __device__ void add_taylor_gradient(const FeatureContext& context, const float* 
   __syncwarp();
 }
 
-template <class Engine, class T, int kWidth>
+template <class Engine, class Features, class T, int kWidth>
 __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constant__ GradientParams p, int stages) {
   using Element = typename Engine::Element;
   extern __shared__ __align__(16) unsigned char shared[];
   const LinearAttentionShape& shape = p.shape;
-  Memory<Engine, kWidth> memory(shared, shape, Use::kGradient, stages);
+  Memory<Engine, kWidth> memory(shared, shape, Features::kUse, stages);
   const Stretch s = this_stretch(shape, Engine::kTokens);
   const int warp = threadIdx.x / 32, row0 = warp * Engine::kWarpRows, head_dim = shape.head_dim;
   const int blocks = feature_blocks(shape.map, shape.feature_dim, kWidth);
@@ -89,7 +147,7 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
     const auto valid = [&](int i) { return first + row0 + Engine::row(i) < s.end; };
 
     // phi, and its products with z
-    typename Engine::Rows phi[kMaxBlocks<kWidth>];
+    Features phi(memory, tile_y, row0);
     RowFactors<Engine, kWidth> factors;
     float sum_product[kMaxBlocks<kWidth>][Engine::kRows] = {}, state_product[kMaxBlocks<kWidth>][Engine::kRows] = {};
     {
@@ -99,20 +157,22 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
         float values[Engine::kRows][Engine::kColumns];
         if (b == 0 || !taylor) project<Engine, kWidth>(context, tile_x, row0, memory.w, memory.u, values);  // again for a second block: a copy would not fit the registers
         features<Engine, kWidth>(context, values, b, row0);
-        Engine::set_rows(phi[b], values);
+        typename Engine::Rows rows;
+        Engine::set_rows(rows, values);
+        phi.set(b, rows);
 #pragma unroll
         for (int j = 0; j < Engine::kColumns; ++j) {
           const int feature = b * kWidth + Engine::column(j);
           const float z = feature < state.padded ? memory.sum[feature] : 0.f;
 #pragma unroll
-          for (int i = 0; i < Engine::kRows; ++i) sum_product[b][i] += phi[b].get(i, j) * z;
+          for (int i = 0; i < Engine::kRows; ++i) sum_product[b][i] += rows.get(i, j) * z;
         }
 #pragma unroll
         for (int i = 0; i < Engine::kRows; ++i) sum_product[b][i] = Engine::reduce_row(sum_product[b][i], add);
       }
     }
     // phi S: of keys it is dv; its product with y gives the denominator's gradient and the means
-#pragma unroll
+#pragma unroll Features::kUnroll
     for (int c = 0; c < kWidth / kChunk; ++c) {
       if (c * kChunk >= head_dim) break;
       state.want_columns(c);
@@ -122,8 +182,7 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
       for (int b = 0; b < kMaxBlocks<kWidth>; ++b) {
         if (b >= blocks) break;
         typename Engine::Chunk chunk = {};
-        Engine::stage(phi[b], memory.scratch, row0);
-        Engine::multiply(chunk, phi[b], memory.scratch, row0, state.tile, b * kWidth, state.column(c), min(kWidth, state.padded - b * kWidth));
+        phi.multiply(chunk, b, state.tile, state.column(c), min(kWidth, state.padded - b * kWidth));
 #pragma unroll
         for (int i = 0; i < Engine::kRows; ++i)
 #pragma unroll
@@ -162,7 +221,6 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
     }
 
     // dphi, and through the map to dy
-    typename Engine::Rows grad_projected;  // dy
     const auto grad_features = [&](typename Engine::Chunk& chunk, int p0, int b) {  // dphi of features p0 .. p0 + 31 of block b
       Engine::multiply_transposed(chunk, tile_y, row0, state.tile, state.row(p0, b));
 #pragma unroll
@@ -194,9 +252,11 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
 #pragma unroll
         for (int j = 0; j < Engine::kColumns; ++j)
           grad_values[i][j] = Engine::column(j) < shape.projected_dim ? grad_u[Engine::row(i) * kMaxProjected + Engine::column(j)] : 0.f;
-      Engine::set_rows(grad_projected, grad_values);
+      typename Engine::Rows rows;
+      Engine::set_rows(rows, grad_values);
+      phi.set_gradient(rows);
     } else {
-#pragma unroll
+#pragma unroll Features::kUnroll
       for (int c = 0; c < kWidth / kChunk; ++c) {
         state.want_rows(c * kChunk, blocks);
         typename Engine::Chunk grad = {};
@@ -205,30 +265,30 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
           if (b >= blocks) break;
           typename Engine::Chunk chunk = {};
           grad_features(chunk, c * kChunk, b);
-          add_map_gradient<Engine, kWidth>(shape.map, b, c, phi[b], chunk, factors, grad);
+          typename Engine::Chunk features;
+          phi.read(features, b, c);
+          add_map_gradient<Engine, kWidth>(shape.map, b, features, chunk, factors, grad);
         }
 #pragma unroll
         for (int i = 0; i < Engine::kRows; ++i)
 #pragma unroll
           for (int j = 0; j < Engine::kChunkColumns; ++j) grad[i][j] = valid(i) ? grad[i][j] : 0.f;
         if (shape.projected_dim == 0) write_chunk<Engine>(grad_x, p.grad_x.token_stride, first + row0, shape.tokens, c, head_dim, grad);  // dx = dy
-        else Engine::set_chunk(grad_projected, c, grad);
+        else phi.set_gradient(c, grad);
       }
     }
 
     // dx = dy W^T, dW = sum x^T dy
     if (shape.projected_dim == 0) return;
-    __syncwarp();
-    Engine::store(tile_y, row0, grad_projected);  // over its own rows of y
-    __syncwarp();
+    const Tile<Element> tile_dy = phi.finish_gradient();
     for (int c = 0; c < kWidth / kChunk; ++c) {
       if (c * kChunk >= head_dim) break;
       typename Engine::Chunk chunk = {};
-      Engine::multiply_transposed(chunk, tile_y, row0, memory.w, c * kChunk, taylor ? kMaxProjected : kWidth);
+      Engine::multiply_transposed(chunk, tile_dy, row0, memory.w, c * kChunk, taylor ? kMaxProjected : kWidth);
       write_chunk<Engine>(grad_x, p.grad_x.token_stride, first + row0, shape.tokens, c, head_dim, chunk);
     }
     __syncthreads();
-    Engine::add_outer(grad_w, tile_x, tile_y);
+    Engine::add_outer(grad_w, tile_x, tile_dy);
   });
   if (shape.projected_dim == 0) return;
   const int64_t part = static_cast<int64_t>(s.stretch) * shape.batch * shape.heads + s.head_row;
@@ -243,7 +303,10 @@ struct LaunchGradient {
   template <class Engine, class T, int kWidth>
   cudaError_t run() const {
     const dim3 grid(p.shape.batch * p.shape.heads * p.shape.splits);
-    return launch_with_memory<Engine, kWidth>(gradient_kernel<Engine, T, kWidth>, grid, Use::kGradient, p);
+    if constexpr (Engine::kScratchRows == 0)
+      if (Memory<Engine, kWidth>(nullptr, p.shape, Use::kGradientShared, 1).bytes <= shared_memory_limit())
+        return launch_with_memory<Engine, kWidth>(gradient_kernel<Engine, SharedFeatures<Engine, kWidth>, T, kWidth>, grid, Use::kGradientShared, p);
+    return launch_with_memory<Engine, kWidth>(gradient_kernel<Engine, RegisterFeatures<Engine, kWidth>, T, kWidth>, grid, Use::kGradient, p);
   }
 };
 
