@@ -1,43 +1,57 @@
 // linden bench: measured speed, one kind a word.
+#include <fmt/ranges.h>
+
+#include <cstdio>
+
 #include "commands/command.h"
 #include "core/error.h"
 #include "core/logging.h"
+#include "experiment/bench_attention.h"
 #include "experiment/bench_sampler.h"
 
 namespace linden {
 namespace {
 
-const std::vector<std::string> kKinds = {"sampler"};
+// Reads the kind's config from the second word; --dry-run prints what `describe` says instead of running.
+template <class Config, class Describe, class Run>
+void run_kind(const CommandLine& line, Describe describe, Run run) {
+  const std::filesystem::path file = line.positional[1];
+  Config config;
+  for (const std::string& note : read_config({file, line.assignments, false}, config)) log_info("{}", note);
+  if (line.dry_run)
+    std::printf("%s\n", describe(config).c_str());
+  else
+    run(config, {line.command, file.stem().string(), config.run.output, false, line.text});
+}
 
 void run(const CommandLine& line) {
-  check_input(line.positional.size() == 2, "linden bench: wanted a kind ({}) and a config file, got {} words; for example: linden bench sampler configs/bench/digits_unet.json",
-              fmt::join(kKinds, ", "), line.positional.size());
-  const std::string& kind = line.positional[0];
-  const std::string nearest = nearest_name(kind, kKinds);
-  check_input(kind == "sampler", "linden bench: no kind \"{}\"; kinds: {}{}", kind, fmt::join(kKinds, ", "),
-              nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest));
-  const std::filesystem::path file = line.positional[1];
-  BenchSamplerConfig config;
-  for (const std::string& note : read_config({file, line.assignments, false}, config)) log_info("{}", note);
-  if (line.dry_run) {
-    std::printf("%s\n", to_json(config).c_str());
-    return;
-  }
-  run_bench_sampler(config, {line.command, file.stem().string(), config.run.output, false, line.text});
+  const Command command = bench_command();
+  std::vector<std::string> names;
+  for (const CommandKind& kind : command.kinds) names.push_back(kind.name);
+  check_input(line.positional.size() == 2, "linden bench: wanted a kind ({}) and a config file, got {} words; for example: {}", fmt::join(names, ", "), line.positional.size(),
+              command.example);
+  const std::string& kind = find_kind(command, line.positional[0]).name;
+  if (kind == "sampler") run_kind<BenchSamplerConfig>(line, to_json<BenchSamplerConfig>, run_bench_sampler);
+  if (kind == "attention") run_kind<BenchAttentionConfig>(line, describe_bench_attention, run_bench_attention);
 }
 
 }  // namespace
 
 Command bench_command() {
+  const CommandKind sampler{"sampler", "time of a denoising step by batch size", "linden bench sampler configs/bench/digits_unet.json --set batch_sizes=[1,32] --device cpu",
+                            owned_config<BenchSamplerConfig>};
+  const CommandKind attention{"attention", "time of attention and norms, forward and backward, against the card's floor", "linden bench attention configs/bench/attention_small.json",
+                              owned_config<BenchAttentionConfig>};
   return {.name = "bench",
-          .summary = "measure speed: time of a denoising step by batch size",
-          .usage = "linden bench sampler config.json [options]",
-          .example = "linden bench sampler configs/bench/digits_unet.json --set batch_sizes=[1,32] --device cpu",
+          .summary = "measure speed: of a denoising step, of attention and norms",
+          .usage = "linden bench sampler config.json [options] | linden bench attention config.json [options]",
+          .example = sampler.example,
           .own_options = {},
           .run = run,
-          .config = owned_config<BenchSamplerConfig>,
+          .config = sampler.config,
           .takes_config_file = false,
-          .shared_options = {"set", "seed", "device", "output", "dry-run"}};
+          .shared_options = {"set", "seed", "device", "output", "dry-run"},
+          .kinds = {sampler, attention}};
 }
 
 }  // namespace linden

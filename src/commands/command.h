@@ -23,6 +23,13 @@ struct CommandLine {
   std::string option(const std::string& name, const std::string& fallback = "") const;
 };
 
+// A command's second word, where it takes one: "attention" of `linden bench attention config.json`. Each has a config of its own.
+struct CommandKind {
+  std::string name, summary;
+  std::string example;                    // "linden bench attention configs/..."
+  std::function<std::unique_ptr<ConfigRef>()> config;
+};
+
 struct Command {
   std::string name;
   std::string summary;                    // one line of `linden help`
@@ -35,6 +42,8 @@ struct Command {
   bool takes_config_file = true;          // the first argument is a config file; asked only where `config` is set
   // Which of set, seed, device, output, resume, dry-run it takes; empty: all where `config` is set, none elsewhere.
   std::vector<std::string> shared_options = {};
+  // Where the first argument is a kind: `config` is then set, but that of the kind counts (find_kind).
+  std::vector<CommandKind> kinds = {};
 };
 
 // Every subcommand, in the order of `linden help`. One function a command, each in its own file.
@@ -51,6 +60,9 @@ Command report_command();
 Command sample_command();
 Command sweep_command();
 Command train_command();
+
+// The kind of that name. InputError that lists the kinds and the nearest one.
+const CommandKind& find_kind(const Command& command, const std::string& name);
 
 // A ConfigRef that owns its config.
 template <class Config>

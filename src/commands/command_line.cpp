@@ -2,6 +2,7 @@
 
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -240,8 +241,19 @@ std::string command_help(const Command& command) {
   if (command.config)
     text += fmt::format(
         "\nEvery key of the config with its default: 'linden config show {}'; with its meaning: docs/config.md.\n",
-        command.name);
+        command.kinds.empty() ? command.name : "\"" + command.name + " " + command.kinds.front().name + "\"");
   return text;
+}
+
+const CommandKind& find_kind(const Command& command, const std::string& name) {
+  std::vector<std::string> names;
+  for (const CommandKind& kind : command.kinds) {
+    if (kind.name == name) return kind;
+    names.push_back(kind.name);
+  }
+  const std::string nearest = nearest_name(name, names);
+  throw InputError(fmt::format("linden {}: {}; kinds: {}{}", command.name, name.empty() ? "no kind given" : "no kind \"" + name + "\"", fmt::join(names, ", "),
+                               nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest)));
 }
 
 Failure describe_failure(const std::exception_ptr& exception) {

@@ -14,24 +14,33 @@ constexpr const char* kUsage =
     "linden config show <command> [file.json] [--set KEY=VALUE] | schema <command> | diff <command> a.json b.json | "
     "manual";
 
+// A command, or a kind of one, that takes a config.
+struct Configured {
+  std::string name;  // "align", "bench attention"
+  std::function<std::unique_ptr<ConfigRef>()> config;
+};
+
 // The config of `command`, filled from its defaults, `file` (may be empty) and the assignments.
-std::unique_ptr<ConfigRef> load_config(const Command& command, const std::string& file,
+std::unique_ptr<ConfigRef> load_config(const Configured& command, const std::string& file,
                                        const std::vector<std::string>& assignments) {
   std::unique_ptr<ConfigRef> config = command.config();
   for (const std::string& note : read_config({file, assignments}, *config)) fmt::print(stderr, "{}\n", note);
   return config;
 }
 
-const Command& command_with_config(const std::vector<Command>& commands, const std::string& name) {
-  const Command& command = find_command(commands, name);
+// Of "align", or of a command with its kind as one word: "bench attention".
+Configured command_with_config(const std::vector<Command>& commands, const std::string& name) {
+  const size_t space = name.find(' ');
+  const Command& command = find_command(commands, name.substr(0, space));
   std::string others;
   for (const Command& other : commands)
     if (other.config) others += " " + other.name;
   check_input(static_cast<bool>(command.config), "linden config: {} takes no config; these do:{}", name, others);
-  return command;
+  if (command.kinds.empty()) return {name, command.config};
+  return {name, find_kind(command, space == std::string::npos ? "" : name.substr(space + 1)).config};
 }
 
-void show_difference(const Command& command, const std::string& left_file, const std::string& right_file) {
+void show_difference(const Configured& command, const std::string& left_file, const std::string& right_file) {
   const auto left = load_config(command, left_file, {}), right = load_config(command, right_file, {});
   const std::vector<ConfigDifference> differences = config_difference(*left, *right);
   for (const ConfigDifference& d : differences) fmt::print("{}: {} -> {}\n", d.key, d.left, d.right);
@@ -49,8 +58,11 @@ void show_manual(const std::vector<Command>& commands) {
       "resumed. An unknown key is an error. Comments (`//`, `/* */`) are allowed.\n");
   for (const Command& command : commands) {
     if (!command.config) continue;
-    fmt::print("\n## linden {}\n\n{}\n\n    build/{}\n\n{}", command.name, command.summary, command.example,
-               config_manual(*command.config()));
+    const auto section = [](const std::string& name, const auto& part) {
+      fmt::print("\n## linden {}\n\n{}\n\n    build/{}\n\n{}", name, part.summary, part.example, config_manual(*part.config()));
+    };
+    if (command.kinds.empty()) section(command.name, command);
+    for (const CommandKind& kind : command.kinds) section(command.name + " " + kind.name, kind);
   }
 }
 
@@ -64,7 +76,7 @@ void run_config(const CommandLine& line) {
         load_config(command_with_config(commands, words[1]), words.size() == 3 ? words[2] : "", line.assignments);
     fmt::print("{}\n", config_to_json(*config));
   } else if (verb == "schema" && words.size() == 2) {
-    const Command& command = command_with_config(commands, words[1]);
+    const Configured command = command_with_config(commands, words[1]);
     fmt::print("{}\n", config_schema(*command.config(), "linden " + command.name));
   } else if (verb == "diff" && words.size() == 4) {
     show_difference(command_with_config(commands, words[1]), words[2], words[3]);

@@ -34,7 +34,7 @@ SweepTarget find_target(const SweepConfig& config) {
   // The usage says whether a kind stands before the config file: "linden bench sampler config.json".
   const std::string usage = "linden " + config.command + " config.json";
   check_input(found->usage.find(usage) != std::string::npos, "{}: command is \"{}\", but it is used as: {}", file, config.command, found->usage);
-  return {config.command, found->config, takes_resume(*found)};
+  return {config.command, found->kinds.empty() ? found->config : find_kind(*found, config.command.substr(word.size() + 1)).config, takes_resume(*found)};
 }
 
 void run(const CommandLine& line) {

@@ -1,0 +1,56 @@
+// linden bench attention from the command line, on the CPU.
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include "core/run_directory.h"
+#include "tests/support/support.h"
+
+using namespace linden;
+using namespace linden::test;
+using Catch::Matchers::ContainsSubstring;
+
+TEST_CASE("linden bench attention: every line has a time or a reason, in all three files", "[e2e]") {
+  const TemporaryFolder folder;
+  const std::string torch = R"({"what": "linear_attention", "shape": [1, 256, 2, 32], "map": "hedgehog", "dtype": "float32", "mode": "compiled", "pass": "backward", "us": 100000, "device": "another card", "torch": "2.11.0"})";
+  write_file_atomically(folder / "peer.jsonl", torch + "\n{\"what\"");
+  const std::string small = "bench attention configs/bench/attention_small.json --set threads=1 ", run = (folder / "run").string();
+  const CommandResult result = run_linden(small + "--set repeats=2 --output " + run + " --set peer=" + (folder / "peer.jsonl").string() + " --set softmax_backends=[\\\"cudnn\\\",\\\"math\\\"]");
+  INFO(result.output);
+  REQUIRE(result.exit_code == 0);
+  CHECK_THAT(result.output, ContainsSubstring("line 2: no JSON") && ContainsSubstring("it was measured on another card"));
+  const std::string csv = read_text_file(folder / "run/results.csv"), table = read_text_file(folder / "run/table.md"), json = read_text_file(folder / "run/results.json");
+  for (const char* operation : {"linear_attention", "softmax_attention", "rms_norm_rotary", "adaptive_layer_norm"}) CHECK_THAT(csv, ContainsSubstring(operation));
+  for (const char* map : {"hedgehog", "softmax", "elu_plus_one", "relu", "exp", "taylor2"})
+    for (const char* pass : {"forward", "backward"})
+      for (const char* by : {"libtorch", "linden"})
+        CHECK_THAT(csv, ContainsSubstring("linear_attention,1,256,2,32," + std::string(map) + ",float32," + pass + "," + by + ","));
+  CHECK_THAT(table, ContainsSubstring("| torch compiled | 100000 |") && ContainsSubstring("x compiled"));
+  CHECK_THAT(json, ContainsSubstring("\"over_compiled\"") && ContainsSubstring("\"copy_gb_per_s\"") && ContainsSubstring("\"another card\""));
+  // 24 of linear attention, 4 of softmax attention, 8 of norms, 1 of the peer; cuDNN takes nothing on a CPU.
+  CHECK_THAT(read_text_file(folder / "run/summary.json"), ContainsSubstring("\"rows\": 37,") && ContainsSubstring("\"rows_failed\": 2"));
+}
+
+TEST_CASE("linden bench attention: the plan, and what is wrong before anything runs", "[e2e]") {
+  const CommandResult plan = run_linden("bench attention configs/bench/attention.json --dry-run");
+  CHECK(plan.exit_code == 0);
+  CHECK_THAT(plan.output, ContainsSubstring("linear_attention    1,32760,12,128   hedgehog     backward  linden           704.5     206.1"));
+  CHECK_THAT(plan.output, ContainsSubstring("not run: its scores take"));
+  const std::string small = "bench attention configs/bench/attention_small.json ";
+  CHECK_THAT(run_linden(small + "--set shapes=[\\\"1,2\\\"]").output, ContainsSubstring("shapes: got \"1,2\", wanted B,N,H,D"));
+  CHECK_THAT(run_linden(small + "--set feature_maps=[\\\"hedgehg\\\"]").output, ContainsSubstring("feature_maps: \"hedgehg\" is none of") && ContainsSubstring("did you mean \"hedgehog\"?"));
+  CHECK_THAT(run_linden(small + "--set passes=[]").output, ContainsSubstring("nothing to measure"));
+  CHECK_THAT(run_linden(small + "--set peer=no_such_file").output, ContainsSubstring("no_such_file: cannot read it"));
+  const CommandResult unknown = run_linden("bench atention configs/bench/attention_small.json");
+  CHECK(unknown.exit_code == 2);
+  CHECK_THAT(unknown.output, ContainsSubstring("no kind \"atention\"; kinds: sampler, attention") && ContainsSubstring("did you mean \"attention\"?"));
+  CHECK_THAT(run_linden("config show \"bench attention\"").output, ContainsSubstring("\"norm_shapes\""));
+  CHECK_THAT(run_linden("config show bench").output, ContainsSubstring("linden bench: no kind given; kinds: sampler, attention"));
+}
+
+TEST_CASE("linden bench attention: a card that is not there is an error", "[e2e]") {
+  const CommandResult result = run_linden("bench attention configs/bench/attention_small.json --device cuda:99 --dry-run");
+  CHECK(result.exit_code == 0);  // the plan needs no card
+  const CommandResult run = run_linden("bench attention configs/bench/attention_small.json --device cuda:99");
+  CHECK(run.exit_code == 2);
+  CHECK_THAT(run.output, ContainsSubstring("device is \"cuda:99\", but"));
+}
