@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "models/model_folder.h"
 #include "nn/activation_checkpoint.h"
+#include "nn/stage.h"
 #include "nn/trace.h"
 #include "ops/adaptive_layer_norm.h"
 #include "ops/linear_attention_kernels.h"
@@ -64,6 +65,7 @@ TextCache VideoDitImpl::encode_text(const at::Tensor& text) {
               text.size(1), config_.text_len);
   at::Tensor context;  // [B, L, M]
   {
+    begin_stage("text_embedding");
     TraceScope scope("condition_embedder");
     context = condition_embedder->embed_text(text);
   }
@@ -98,6 +100,7 @@ VideoStream VideoDitImpl::run_block(size_t i, const VideoStream& stream, const a
 }
 
 at::Tensor VideoDitImpl::head(const VideoStream& stream, const at::Tensor& embedding) {
+  begin_stage("head");
   const std::vector<at::Tensor> m = (scale_shift_table + embedding.unsqueeze(1)).unbind(1);  // shift, scale: [B, M]
   const at::Tensor normed = adaptive_layer_norm({stream.residual, stream.branch, stream.gate, m[1], m[0], {}, {}}, config_.eps).normed;
   TraceScope scope("proj_out");
@@ -121,12 +124,14 @@ at::Tensor VideoDitImpl::forward_cached(const at::Tensor& latents, const at::Ten
 
   VideoStream stream;
   {
+    begin_stage("patch_embedding");
     TraceScope scope("patch_embedding");
     stream.residual = patch_embedding(latents);
   }
   if (config_.residual_dtype == "fp32") stream.residual = stream.residual.to(accumulator_type(stream.residual.scalar_type()));
   TimeModulation time;
   {
+    begin_stage("time_embedding");
     TraceScope scope("condition_embedder");
     time = condition_embedder->embed_time(timestep);
   }

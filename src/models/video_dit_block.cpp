@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "nn/stage.h"
 #include "nn/trace.h"
 #include "ops/adaptive_layer_norm.h"
 #include "ops/linear_attention_kernels.h"
@@ -37,6 +38,7 @@ VideoDitBlockImpl::VideoDitBlockImpl(const VideoDitConfig& c, AttentionKind kind
 KeysAndValues VideoDitBlockImpl::encode_text(const at::Tensor& text) { return attn2->encode(text); }
 
 VideoStream VideoDitBlockImpl::forward(const VideoStream& stream, const at::Tensor& projection, const KeysAndValues& text, const RotaryTable& table) {
+  begin_stage("adaptive_norm");
   const std::vector<at::Tensor> m = (scale_shift_table + projection).unbind(1);  // 6 of [B, M]
   const AdaptiveLayerNormOutputs before_attention = adaptive_layer_norm({stream.residual, stream.branch, stream.gate, m[1], m[0], {}, {}}, eps_);
   at::Tensor branch;  // [B, N, M]
@@ -45,6 +47,7 @@ VideoStream VideoDitBlockImpl::forward(const VideoStream& stream, const at::Tens
     // An fp32 stream without a branch is normed in fp32; the text's keys have the dtype of the products.
     branch = attn1(before_attention.normed.to(text.keys.scalar_type()), table);
   }
+  begin_stage("adaptive_norm");
   const VideoStream attended{before_attention.residual, branch, m[2]};
   AdaptiveLayerNormOutputs before_text;
   if (norm2) {
@@ -57,6 +60,7 @@ VideoStream VideoDitBlockImpl::forward(const VideoStream& stream, const at::Tens
     TraceScope scope("attn2");
     branch = attn2(before_text.normed, text);
   }
+  begin_stage("adaptive_norm");
   const AdaptiveLayerNormOutputs before_ffn = adaptive_layer_norm({before_text.residual, branch, {}, m[4], m[3], {}, {}}, eps_);
   TraceScope scope("ffn");
   return {before_ffn.residual, ffn(before_ffn.normed), m[5]};

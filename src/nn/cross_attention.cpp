@@ -1,6 +1,7 @@
 #include "nn/cross_attention.h"
 
 #include "nn/module_path.h"
+#include "nn/stage.h"
 #include "nn/trace.h"
 #include "ops/gated_attention.h"
 
@@ -18,11 +19,18 @@ CrossAttentionImpl::CrossAttentionImpl(const CrossAttentionOptions& options) : o
 }
 
 KeysAndValues CrossAttentionImpl::encode(const at::Tensor& text) {
+  begin_stage("text_keys");
   return {norm_k(to_k(text), RotaryTable{}), to_v(text).unflatten(-1, {options_.num_heads, options_.head_dim})};
 }
 
 at::Tensor CrossAttentionImpl::forward(const at::Tensor& x, const KeysAndValues& text) {
-  const at::Tensor mixed = softmax_attention(norm_q(to_q(x), RotaryTable{}), text.keys, text.values, {});
+  begin_stage("cross_query");
+  const at::Tensor q = to_q(x);
+  begin_stage("cross_norm");
+  const at::Tensor queries = norm_q(q, RotaryTable{});
+  begin_stage("cross_attention");
+  const at::Tensor mixed = softmax_attention(queries, text.keys, text.values, {});
+  begin_stage("cross_output");
   const at::Tensor out = out_projection_(mixed.flatten(2));
   linden::trace(out);
   return out;

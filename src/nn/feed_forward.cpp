@@ -3,6 +3,7 @@
 #include <ATen/ops/gelu.h>
 
 #include "nn/module_path.h"
+#include "nn/stage.h"
 #include "nn/trace.h"
 
 namespace linden {
@@ -13,7 +14,12 @@ FeedForwardImpl::FeedForwardImpl(int64_t width, int64_t inner_width) : in_(width
 }
 
 at::Tensor FeedForwardImpl::forward(const at::Tensor& x) {
-  const at::Tensor out = out_(at::gelu(in_(x), "tanh"));
+  begin_stage("ffn_up");
+  at::Tensor inner = in_(x);
+  begin_stage("gelu");
+  inner = at::gelu(inner, "tanh");
+  begin_stage("ffn_down");
+  const at::Tensor out = out_(inner);
   linden::trace(out);
   return out;
 }

@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "nn/keeps_fp32.h"
 #include "nn/module_path.h"
+#include "nn/stage.h"
 #include "nn/trace.h"
 #include "ops/gated_attention.h"
 
@@ -86,6 +87,7 @@ at::Tensor SelfAttentionImpl::mix(const at::Tensor& q, const at::Tensor& k, cons
 }
 
 at::Tensor SelfAttentionImpl::forward(const at::Tensor& x, const RotaryTable& table) {
+  begin_stage("qkv");
   at::Tensor q, k, v;  // [B, N, M]
   if (frozen_weight_.defined()) {
     const std::vector<at::Tensor> all = at::linear(x, frozen_weight_, frozen_bias_).chunk(3, -1);
@@ -93,7 +95,11 @@ at::Tensor SelfAttentionImpl::forward(const at::Tensor& x, const RotaryTable& ta
   } else {
     q = to_q(x), k = to_k(x), v = to_v(x);
   }
-  const at::Tensor mixed = mix(norm_q(q, table), norm_k(k, table), v.unflatten(-1, {options_.num_heads, options_.head_dim}));
+  begin_stage("norm_rotary");
+  const at::Tensor queries = norm_q(q, table), keys = norm_k(k, table);  // [B, N, H, D]
+  begin_stage(running_kind_ == AttentionKind::kSoftmax ? "softmax_attention" : running_kind_ == AttentionKind::kLinear ? "linear_attention" : "gated_attention");
+  const at::Tensor mixed = mix(queries, keys, v.unflatten(-1, {options_.num_heads, options_.head_dim}));
+  begin_stage("self_output");
   const at::Tensor out = out_projection_(mixed.flatten(2));
   linden::trace(out);
   return out;
