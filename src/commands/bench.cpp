@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/logging.h"
 #include "experiment/bench_attention.h"
+#include "experiment/bench_dit.h"
 #include "experiment/bench_sampler.h"
 
 namespace linden {
@@ -33,6 +34,7 @@ void run(const CommandLine& line) {
   const std::string& kind = find_kind(command, line.positional[0]).name;
   if (kind == "sampler") run_kind<BenchSamplerConfig>(line, to_json<BenchSamplerConfig>, run_bench_sampler);
   if (kind == "attention") run_kind<BenchAttentionConfig>(line, describe_bench_attention, run_bench_attention);
+  if (kind == "dit") run_kind<BenchDitConfig>(line, describe_bench_dit, run_bench_dit);
 }
 
 }  // namespace
@@ -42,16 +44,18 @@ Command bench_command() {
                             owned_config<BenchSamplerConfig>};
   const CommandKind attention{"attention", "time of attention and norms, forward and backward, against the card's floor", "linden bench attention configs/bench/attention_small.json",
                               owned_config<BenchAttentionConfig>};
+  const CommandKind dit{"dit", "time and memory of the video transformer's forward pass, stage by stage, by the number of its linear blocks", "linden bench dit configs/bench/video_dit_small.json",
+                        owned_config<BenchDitConfig>};
   return {.name = "bench",
-          .summary = "measure speed: of a denoising step, of attention and norms",
-          .usage = "linden bench sampler config.json [options] | linden bench attention config.json [options]",
+          .summary = "measure speed: of a denoising step, of attention and norms, of the video transformer",
+          .usage = "linden bench sampler config.json [options] | linden bench attention config.json [options] | linden bench dit config.json [options]",
           .example = sampler.example,
           .own_options = {},
           .run = run,
           .config = sampler.config,
           .takes_config_file = false,
           .shared_options = {"set", "seed", "device", "output", "dry-run"},
-          .kinds = {sampler, attention}};
+          .kinds = {sampler, attention, dit}};
 }
 
 }  // namespace linden

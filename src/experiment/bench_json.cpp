@@ -1,4 +1,4 @@
-// The JSON side of bench_rows.h.
+// The JSON side of bench_rows.h and bench_dit.h.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/run_directory.h"
+#include "experiment/bench_dit.h"
 #include "experiment/bench_rows.h"
 
 namespace linden {
@@ -22,6 +23,16 @@ ordered number(double value) { return std::isfinite(value) ? ordered(value) : or
 std::string text_of(const json& line, const char* key) {
   check_input(line.contains(key) && line[key].is_string(), "no text \"{}\"", key);
   return line[key].get<std::string>();
+}
+
+double positive_number(const json& line, const char* key) {
+  check_input(line.contains(key) && line[key].is_number() && line[key].get<double>() > 0, "no number \"{}\" above 0", key);
+  return line[key].get<double>();
+}
+
+void check_no_error(const json& line, const std::string& what) {
+  const auto error = line.find("error");
+  if (error != line.end()) throw InputError(fmt::format("{}: it failed there: {}", what, error->dump()));
 }
 
 void add_once(std::vector<std::string>& names, const std::string& name) {
@@ -50,13 +61,46 @@ BenchRow row_of(const json& line) {
   row.map = line.contains("map") && line["map"].is_string() ? line["map"].get<std::string>() : "";
   row.dtype = text_of(line, "dtype");
   row.implementation = implementation_of(text_of(line, "mode"));
-  check_input(!line.contains("error"), "{} {} {}: it failed there: {}", row.implementation, row.operation, row.map, line["error"].dump());
+  check_no_error(line, fmt::format("{} {} {}", row.implementation, row.operation, row.map));
   const std::string pass = text_of(line, "pass");
   check_input(pass == "forward" || pass == "backward", "pass is \"{}\", wanted forward or backward", pass);
   row.pass = pass == "forward" ? BenchPass::kForward : BenchPass::kBackward;
-  check_input(line.contains("us") && line["us"].is_number() && line["us"].get<double>() > 0, "no number \"us\" above 0");
-  row.us = line["us"].get<double>();
+  row.us = positive_number(line, "us");
   return row;
+}
+
+PeerPass pass_of(const json& line) {
+  check_input(line.is_object(), "no object");
+  check_input(text_of(line, "what") == "wan_forward", "what is \"{}\", wanted wan_forward", text_of(line, "what"));
+  const std::string mode = text_of(line, "mode");
+  check_no_error(line, mode);
+  const auto count = [&](const char* key) { return static_cast<int64_t>(positive_number(line, key)); };
+  const bool has_peak = line.contains("peak_gb") && line["peak_gb"].is_number();
+  return {mode, positive_number(line, "ms"), has_peak ? line["peak_gb"].get<double>() : kNotMeasured, count("tokens"), count("layers"), text_of(line, "dtype"), text_of(line, "device")};
+}
+
+// Calls `take` with every line that begins with '{'; what compilers print between the results is passed over. Returns what `take`
+// refused (InputError), by line.
+template <class Take>
+std::vector<std::string> read_lines(const std::filesystem::path& file, const Take& take) {
+  std::vector<std::string> skipped;
+  std::istringstream text(read_text_file(file));
+  std::string line;
+  for (int64_t number = 1; std::getline(text, line); ++number) {
+    if (line.empty() || line.front() != '{') continue;
+    const json parsed = json::parse(line, nullptr, false);
+    try {
+      check_input(!parsed.is_discarded(), "no JSON: \"{}\"", line.substr(0, 40));
+      take(parsed);
+    } catch (const InputError& error) {
+      skipped.push_back(fmt::format("line {}: {}", number, error.what()));
+    }
+  }
+  return skipped;
+}
+
+void check_some(bool some, const std::filesystem::path& file, const char* program, const std::vector<std::string>& skipped) {
+  check_input(some, "{}: not one usable line, wanted the output of {}{}", file.string(), program, skipped.empty() ? "" : "; " + skipped.front());
 }
 
 }  // namespace
@@ -90,22 +134,19 @@ std::string bench_json(const std::vector<BenchRow>& rows) {
 
 PeerFile read_peer_file(const std::filesystem::path& file) {
   PeerFile peer;
-  std::istringstream text(read_text_file(file));
-  std::string line;
-  for (int64_t number = 1; std::getline(text, line); ++number) {
-    if (line.empty() || line.front() != '{') continue;  // what compilers print between the results
-    const json parsed = json::parse(line, nullptr, false);
-    try {
-      check_input(!parsed.is_discarded(), "no JSON: \"{}\"", line.substr(0, 40));
-      peer.rows.push_back(row_of(parsed));
-      if (parsed.contains("device") && parsed["device"].is_string()) add_once(peer.devices, parsed["device"].get<std::string>());
-      if (parsed.contains("torch") && parsed["torch"].is_string()) add_once(peer.torch, parsed["torch"].get<std::string>());
-    } catch (const InputError& error) {
-      peer.skipped.push_back(fmt::format("line {}: {}", number, error.what()));
-    }
-  }
-  check_input(!peer.rows.empty(), "{}: not one usable line, wanted the output of scripts/bench/attention_torch.py{}", file.string(),
-              peer.skipped.empty() ? "" : "; " + peer.skipped.front());
+  peer.skipped = read_lines(file, [&](const json& line) {
+    peer.rows.push_back(row_of(line));
+    if (line.contains("device") && line["device"].is_string()) add_once(peer.devices, line["device"].get<std::string>());
+    if (line.contains("torch") && line["torch"].is_string()) add_once(peer.torch, line["torch"].get<std::string>());
+  });
+  check_some(!peer.rows.empty(), file, "scripts/bench/attention_torch.py", peer.skipped);
+  return peer;
+}
+
+PeerPasses read_peer_passes(const std::filesystem::path& file) {
+  PeerPasses peer;
+  peer.skipped = read_lines(file, [&](const json& line) { peer.passes.push_back(pass_of(line)); });
+  check_some(!peer.passes.empty(), file, "scripts/bench/diffusers_wan.py", peer.skipped);
   return peer;
 }
 

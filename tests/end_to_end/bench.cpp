@@ -42,9 +42,9 @@ TEST_CASE("linden bench attention: the plan, and what is wrong before anything r
   CHECK_THAT(run_linden(small + "--set peer=no_such_file").output, ContainsSubstring("no_such_file: cannot read it"));
   const CommandResult unknown = run_linden("bench atention configs/bench/attention_small.json");
   CHECK(unknown.exit_code == 2);
-  CHECK_THAT(unknown.output, ContainsSubstring("no kind \"atention\"; kinds: sampler, attention") && ContainsSubstring("did you mean \"attention\"?"));
+  CHECK_THAT(unknown.output, ContainsSubstring("no kind \"atention\"; kinds: sampler, attention, dit") && ContainsSubstring("did you mean \"attention\"?"));
   CHECK_THAT(run_linden("config show \"bench attention\"").output, ContainsSubstring("\"norm_shapes\""));
-  CHECK_THAT(run_linden("config show bench").output, ContainsSubstring("linden bench: no kind given; kinds: sampler, attention"));
+  CHECK_THAT(run_linden("config show bench").output, ContainsSubstring("linden bench: no kind given; kinds: sampler, attention, dit"));
 }
 
 TEST_CASE("linden bench attention: a card that is not there is an error", "[e2e]") {
@@ -53,4 +53,32 @@ TEST_CASE("linden bench attention: a card that is not there is an error", "[e2e]
   const CommandResult run = run_linden("bench attention configs/bench/attention_small.json --device cuda:99");
   CHECK(run.exit_code == 2);
   CHECK_THAT(run.output, ContainsSubstring("device is \"cuda:99\", but"));
+}
+
+TEST_CASE("linden bench dit: a row for each number of linear blocks, dense first, and the stages of each", "[e2e]") {
+  const TemporaryFolder folder;
+  const std::string pass = R"({"what": "wan_forward", "mode": "compiled", "ms": 1000000, "peak_gb": null, "tokens": 96, "layers": 2, "dtype": "float32", "device": "another card"})";
+  std::string other = pass;
+  other.replace(other.find("96"), 2, "95");
+  write_file_atomically(folder / "peer.jsonl", pass + "\n" + other + "\n{\"what\"");
+  const CommandResult result = run_linden("bench dit configs/bench/video_dit_small.json --set threads=1 --set linear_blocks=[2,0] --set repeats=2 --output " + (folder / "run").string() +
+                                          " --set peer=" + (folder / "peer.jsonl").string());
+  INFO(result.output);
+  REQUIRE(result.exit_code == 0);
+  const std::string csv = read_text_file(folder / "run/results.csv"), stages = read_text_file(folder / "run/stages.csv");
+  CHECK(csv.find("\n0,") < csv.find("\n2,"));
+  CHECK_THAT(stages, ContainsSubstring("\n0,softmax_attention,2,") && ContainsSubstring("\n2,linear_attention,2,") && ContainsSubstring("\n2,ffn_down,2,"));
+  CHECK_THAT(stages, !ContainsSubstring("\n0,linear_attention") && !ContainsSubstring("\n2,softmax_attention") && !ContainsSubstring("gated_attention"));
+  CHECK_THAT(read_text_file(folder / "run/table.md"), ContainsSubstring("| linear blocks | ms |") && ContainsSubstring("## 2 linear blocks") && ContainsSubstring("| diffusers compiled | 1000000.00 |"));
+  CHECK_THAT(result.output, ContainsSubstring("a pass of 95 tokens") && ContainsSubstring("line 3: no JSON") && ContainsSubstring("measured on another card"));
+  CHECK_THAT(read_text_file(folder / "run/summary.json"), ContainsSubstring("\"tokens\": 96") && ContainsSubstring("\"share_of_floor\""));
+}
+
+TEST_CASE("linden bench dit: the plan predicts time and memory", "[e2e]") {
+  const CommandResult plan = run_linden("bench dit configs/bench/wan_1_3b.json --dry-run --set linear_blocks=[0,16]");
+  CHECK(plan.exit_code == 0);
+  CHECK_THAT(plan.output, ContainsSubstring("0 of 30 blocks linear: 32760 tokens, 1.42 G weights, 283.00 TFLOP; predicted 471.7 ms") && ContainsSubstring("16 of 30 blocks linear"));
+  const CommandResult wrong = run_linden("bench dit configs/bench/video_dit_small.json --set frames=6");
+  CHECK(wrong.exit_code == 2);
+  CHECK_THAT(wrong.output, ContainsSubstring("frames is 6, wanted 1 more than a multiple of 4"));
 }
