@@ -170,6 +170,7 @@ void run_bench_attention(BenchAttentionConfig config, const RunOptions& options)
   const DeviceClock clock(device, config.repeats);
   BenchAttentionSummary summary{.card = card_state(device), .peer_devices = peer.devices, .peer_torch = peer.torch};
   const CardRates rates{measure_copy_rate(clock, config.copy_megabytes), measure_gemm_rate(clock, config.gemm_size, config.gemm_size, config.gemm_size, bench_dtype_of(config.dtype))};
+  summary.card.clocks_before = clocks_and_power(device);
   summary.copy_gb_per_s = rates.copy_gb_per_s;
   summary.gemm_tflop_per_s = rates.gemm_tflop_per_s;
   clock.empty_cache();

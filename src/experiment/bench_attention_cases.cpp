@@ -177,8 +177,10 @@ void time_row(BenchRow& row, uint64_t seed, const DeviceClock& clock) {
     row.queued_us = timing.queued_us;
     row.repeats = timing.repeats;
     row.workspace_mb = timing.workspace_mb;
-  } catch (const c10::Error& error) {
+  } catch (const c10::Error& error) {  // memory, a back-end
     row.error = first_line(error.what_without_backtrace());
+  } catch (const CheckError& error) {  // a shape that the operator is not made for
+    row.error = first_line(error.what());
   }
   clock.empty_cache();
 }

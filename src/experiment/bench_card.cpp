@@ -28,7 +28,7 @@ void visit_fields(FieldVisitor& v, CardState& c) {
   visit(v, Field("libtorch", "LibTorch version"), c.libtorch);
   visit(v, Field("cuda", "CUDA version of the build; empty: none"), c.cuda);
   visit(v, Field("cudnn", "cuDNN version; empty: none"), c.cudnn);
-  visit(v, Field("clocks_before", "SM and memory clock, their maxima, power, its limit, temperature, driver"), c.clocks_before);
+  visit(v, Field("clocks_before", "right after the rates were measured: SM and memory clock, their maxima, power, its limit, temperature, driver"), c.clocks_before);
   visit(v, Field("clocks_after", "the same after the run"), c.clocks_after);
 }
 
@@ -49,7 +49,7 @@ std::string clocks_and_power(at::Device device) {
 
 CardState card_state(at::Device device) {
   const Environment environment = current_environment();
-  return {device_name(device), environment.libtorch, environment.cuda, device.is_cuda() ? cudnn_version() : "", clocks_and_power(device), ""};
+  return {device_name(device), environment.libtorch, environment.cuda, device.is_cuda() ? cudnn_version() : "", "", ""};
 }
 
 double measure_copy_rate(const DeviceClock& clock, int64_t megabytes) {

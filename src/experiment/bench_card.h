@@ -14,12 +14,13 @@ namespace linden {
 struct CardState {
   std::string device;              // "NVIDIA H100 80GB HBM3", or the CPU's model
   std::string libtorch, cuda, cudnn;  // versions; empty: none
-  // nvidia-smi before and after: clocks now and at most, power now and allowed, temperature, driver; empty where there is none.
+  // nvidia-smi right after the rates and at the end: clocks now and at most, power now and allowed, temperature, driver; empty
+  // where there is none.
   std::string clocks_before, clocks_after;
 };
 void visit_fields(FieldVisitor& v, CardState& c);
 
-CardState card_state(at::Device device);
+CardState card_state(at::Device device);  // without clocks
 // One line of nvidia-smi about that card; empty on a CPU or without the program.
 std::string clocks_and_power(at::Device device);
 

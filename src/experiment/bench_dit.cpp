@@ -247,6 +247,7 @@ void run_bench_dit(BenchDitConfig config, const RunOptions& options) {
   const DeviceClock clock(device, config.repeats);
   const std::vector<PeerPass> peers = peer_passes(config, card.device);
   const DitRates rates = measure_rates(config, clock);
+  card.clocks_before = clocks_and_power(device);
   std::printf("%s: copy %.0f GB/s, products %.4g TFLOP/s, attention %.4g, to the text %.4g; %s\n", card.device.c_str(), rates.copy_gb_per_s, rates.gemm_tflop_per_s, rates.self_attention_tflop_per_s,
               rates.cross_attention_tflop_per_s, card.clocks_before.c_str());
   for (const auto& [shape, rate] : rates.gemm_at) std::printf("  product %lld x %lld x %lld: %.4g TFLOP/s\n", static_cast<long long>(shape[0]), static_cast<long long>(shape[1]), static_cast<long long>(shape[2]), rate);
