@@ -1,14 +1,15 @@
 #include "ops/linear_attention_kernels.h"
 
 #include <c10/core/Device.h>
+#include <fmt/format.h>
 
 #include <mutex>
 #include <set>
 #include <string>
 
-#include "core/logging.h"
 #include "ops/linear_attention_blocked.h"
 #include "ops/linear_attention_cuda.h"
+#include "ops/linear_attention_report.h"
 
 namespace linden {
 namespace {
@@ -22,9 +23,10 @@ void report(const LinearAttentionInputs& in, const FeatureMapConfig& map, bool b
                                           in.q.size(3), in.q.device().str());
   const std::lock_guard lock(mutex);
   if (!told.insert(problem).second) return;
-  if (refusal.empty()) log_info("{}: generic CUDA kernels", problem);
-  else if (in.q.is_cuda() && in.q.scalar_type() != at::kDouble) log_warning("{}: blocks of tensor operations, because {}", problem, refusal);
-  else log_info("{}: blocks of tensor operations", problem);
+  if (refusal.empty()) return report_linear_attention(problem + ": generic CUDA kernels", false);
+  if (in.q.is_cuda() && in.q.scalar_type() != at::kDouble)
+    return report_linear_attention(fmt::format("{}: blocks of tensor operations, because {}", problem, refusal), true);
+  report_linear_attention(problem + ": blocks of tensor operations", false);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ using test::attention_inputs;
 // Of the output, relative to its norm. A gradient passes through more roundings to bf16 (features, S, dS, dy, itself: 1.65e-3 each), so it
 // may have what torch's own expression has; so may taylor2, whose features cancel.
 constexpr double kMaxHalfError = 4e-3, kMaxFp32Error = 5e-6;
-constexpr double kLastBit = 4e-7;  // of fp32: a comparison of two errors means nothing below
+constexpr double kLastBits = 1e-6;  // of fp32: a comparison of two errors means nothing below
 
 // As attention_inputs(), drawn on the card: it takes the processor long for 640 heads.
 LinearAttentionInputs random_inputs(const FeatureMapConfig& map, const test::AttentionShape& s, at::ScalarType dtype) {
@@ -104,10 +104,11 @@ void compare(const FeatureMapConfig& map, const test::AttentionShape& s, at::Sca
       continue;
     }
     const bool taylor = std::holds_alternative<Taylor2MapConfig>(map), few = s.N < 64;
-    // taylor2's features cancel: over a few tokens, the rounding of S to bf16 shows.
-    CHECK(error <= std::max((taylor && few && dtype == at::kBFloat16 ? 4 : 2) * own, kLastBit));
+    // taylor2's features cancel: over a few tokens, the rounding of S to bf16 shows. Torch's own exp overflows in fp16.
+    const double allowed = std::isfinite(own) ? own : kMaxHalfError;
+    CHECK(error <= std::max((taylor && few && dtype == at::kBFloat16 ? 4 : 2) * allowed, kLastBits));
     if (dtype == at::kFloat) CHECK(error <= kMaxFp32Error);
-    else if (!(taylor && few)) CHECK(error <= std::max(kMaxHalfError, i > 0 || taylor ? own : 0));
+    else if (!(taylor && few)) CHECK(error <= std::max(kMaxHalfError, i > 0 || taylor ? allowed : 0));
     Worst& entry = worst[fmt::format("{} {} {}", feature_map_name(map), c10::toString(dtype), i == 0 ? "out" : "gradients")];
     if (error > entry.error) entry = {error, own > 0 ? error / own : 0, where};
   }

@@ -17,6 +17,7 @@ template <class Engine, int kWidth>
 struct RegisterFeatures {
   static constexpr Use kUse = Use::kGradient;
   static constexpr int kUnroll = kWidth / kChunk;  // of loops over chunks of columns
+  static constexpr bool kKeepsProjection = false;  // there is no room: y is made again for a second block
   using Element = typename Engine::Element;
   Tile<Element> scratch, y;  // dy lies over y in the end
   int row0;
@@ -49,6 +50,7 @@ template <class Engine, int kWidth>
 struct SharedFeatures {
   static constexpr Use kUse = Use::kGradientShared;
   static constexpr int kUnroll = 1;
+  static constexpr bool kKeepsProjection = true;
   using Element = typename Engine::Element;
   Tile<Element> tile;  // [blocks kTokens, kWidth]
   int row0;
@@ -151,11 +153,25 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
     RowFactors<Engine, kWidth> factors;
     float sum_product[kMaxBlocks<kWidth>][Engine::kRows] = {}, state_product[kMaxBlocks<kWidth>][Engine::kRows] = {};
     {
+      float kept[Engine::kRows][Engine::kColumns];  // y, for the second block
 #pragma unroll
       for (int b = 0; b < kMaxBlocks<kWidth>; ++b) {
         if (b >= blocks) break;
         float values[Engine::kRows][Engine::kColumns];
-        if (b == 0 || !taylor) project<Engine, kWidth>(context, tile_x, row0, memory.w, memory.u, values);  // again for a second block: a copy would not fit the registers
+        if (Features::kKeepsProjection && b > 0) {
+#pragma unroll
+          for (int i = 0; i < Engine::kRows; ++i)
+#pragma unroll
+            for (int j = 0; j < Engine::kColumns; ++j) values[i][j] = kept[i][j];
+        } else if (b == 0 || !taylor) {
+          project<Engine, kWidth>(context, tile_x, row0, memory.w, memory.u, values);
+          if (Features::kKeepsProjection) {
+#pragma unroll
+            for (int i = 0; i < Engine::kRows; ++i)
+#pragma unroll
+              for (int j = 0; j < Engine::kColumns; ++j) kept[i][j] = values[i][j];
+          }
+        }
         features<Engine, kWidth>(context, values, b, row0);
         typename Engine::Rows rows;
         Engine::set_rows(rows, values);

@@ -15,7 +15,6 @@ __global__ __launch_bounds__(kThreads) void query_kernel(const __grid_constant__
   const Stretch s = this_stretch(shape, Engine::kTokens);
   const int row0 = threadIdx.x / 32 * Engine::kWarpRows, head_dim = shape.head_dim;
   const int blocks = feature_blocks(shape.map, shape.feature_dim, kWidth);
-  const bool taylor = shape.map == FeatureMap::kTaylor2;
   const T* const x = rows_of<const T>(p.x, s);
   T* const out = rows_of<T>(p.out, s);
   load_constants(memory, shape, s, p.w, p.shift);
@@ -32,11 +31,16 @@ __global__ __launch_bounds__(kThreads) void query_kernel(const __grid_constant__
   for_each_tile(s, Engine::kTokens, stages, load, [&](int first, int stage) {
     typename Engine::Rows phi[kMaxBlocks<kWidth>];
     float denominator[Engine::kRows] = {};
+    float projected[Engine::kRows][Engine::kColumns];
+    project<Engine, kWidth>(context, memory.x_at(stage), row0, memory.w, memory.u, projected);
 #pragma unroll
     for (int b = 0; b < kMaxBlocks<kWidth>; ++b) {
       if (b >= blocks) break;
       float values[Engine::kRows][Engine::kColumns];
-      if (b == 0 || !taylor) project<Engine, kWidth>(context, memory.x_at(stage), row0, memory.w, memory.u, values);  // again for a second block: a copy would not fit the registers
+#pragma unroll
+      for (int i = 0; i < Engine::kRows; ++i)
+#pragma unroll
+        for (int j = 0; j < Engine::kColumns; ++j) values[i][j] = projected[i][j];
       features<Engine, kWidth>(context, values, b, row0);
       Engine::set_rows(phi[b], values);
 #pragma unroll

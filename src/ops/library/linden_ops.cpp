@@ -7,8 +7,14 @@
 
 #include "ops/linear_attention.h"
 #include "ops/linear_attention_function.h"
+#include "ops/linear_attention_report.h"
 
 namespace linden {
+
+void report_linear_attention(const std::string& message, bool fallback) {
+  if (fallback) TORCH_WARN(message);
+}
+
 namespace {
 
 using at::Tensor;
