@@ -14,6 +14,7 @@
 #include "models/model_folder.h"
 #include "models/unet2d.h"
 #include "models/video_dit.h"
+#include "models/wan_checkpoint.h"
 #include "nn/channels_last.h"
 
 namespace linden {
@@ -67,7 +68,7 @@ AnyModel classifier_model(std::shared_ptr<ImageClassifier> classifier) {
 
 AnyModel load_any_model(const std::filesystem::path& folder, const std::string& weights, at::Device device,
                         at::ScalarType dtype) {
-  const std::string class_name = model_class_name(folder);
+  const std::string class_name = is_wan_checkpoint(folder) ? VideoDitConfig::kClassName : model_class_name(folder);
   AnyModel model;
   if (class_name == UNet2DConfig::kClassName) {
     model = denoiser_model(load_unet2d(folder, weights));

@@ -9,6 +9,8 @@
 
 #include "core/error.h"
 #include "models/model_folder.h"
+#include "models/wan_checkpoint.h"
+#include "models/weights.h"
 #include "nn/activation_checkpoint.h"
 #include "nn/stage.h"
 #include "nn/trace.h"
@@ -156,7 +158,27 @@ void VideoDitImpl::to(torch::Dtype dtype, bool non_blocking) {
   convert_but_keep_fp32(scale_shift_table, [&] { torch::nn::Module::to(dtype, non_blocking); });
 }
 
+namespace {
+
+// A transformer/ folder of diffusers: what save_model_folder writes.
+bool is_own_layout(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / "config.json") && model_class_name(folder) == VideoDitConfig::kClassName;
+}
+
+// Any other: a pipeline, a file, the original code's naming.
+VideoDit from_wan_checkpoint(const WanCheckpoint& checkpoint) {
+  VideoDitConfig config;
+  from_json(checkpoint.config_text(VideoDitConfig::nullable_keys()), (checkpoint.folder() / "config.json").string(), config);
+  VideoDit model(config);
+  load_weights(*model, checkpoint.tensors(), checkpoint.files().path().string());
+  model->eval();
+  return model;
+}
+
+}  // namespace
+
 VideoDit load_video_dit(const std::filesystem::path& folder, const std::string& weights) {
+  if (weights == "folder" && is_wan_checkpoint(folder) && !is_own_layout(folder)) return from_wan_checkpoint(WanCheckpoint(folder));
   VideoDit model(read_model_config<VideoDitConfig>(folder));
   load_model_weights(*model, folder, weights);
   model->eval();

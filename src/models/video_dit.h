@@ -72,7 +72,8 @@ class VideoDitImpl : public torch::nn::Module {
 };
 TORCH_MODULE(VideoDit);
 
-// Config and weights of a model folder, in eval mode, on the CPU in fp32. weights: "folder" or "formula:SEED".
+// Config and weights, in eval mode, on the CPU in fp32: a model folder, or any layout of models/wan_checkpoint.h (a pipeline, shards, the
+// original code's naming), attention kinds and linear mixers included. weights: "folder" or "formula:SEED". Throws InputError.
 VideoDit load_video_dit(const std::filesystem::path& folder, const std::string& weights = "folder");
 
 }  // namespace linden

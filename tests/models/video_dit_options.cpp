@@ -6,7 +6,9 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include "core/error.h"
+#include "models/any_model.h"
 #include "models/video_dit.h"
+#include "models/wan_convert.h"
 #include "models/weights.h"
 #include "tests/models/video_dit_cases.h"
 #include "tests/support/gradcheck.h"
@@ -246,6 +248,23 @@ TEST_CASE("a video transformer's folder reads back, and names our keys only wher
     CHECK(to_json(read->config()) == to_json(c->config));
     CHECK(at::equal(run_without_gradients(read, *c), run_without_gradients(model, *c)));
   }
+}
+
+TEST_CASE("a video transformer with linear blocks comes back from the original code's naming, in shards", "[unit]") {
+  const TemporaryFolder folder;
+  const VideoCase c = tiny_case({"linear", "gated", "softmax"}, Taylor2MapConfig{1e-10, 3});
+  VideoDit model = make_video_dit(c.config, 12);
+  const std::filesystem::path source = folder / "source", target = folder / "original";
+  save_model_folder(source, *model, c.config);
+  WanConversion conversion;
+  conversion.to = WanNaming::kOriginal;
+  conversion.max_shard_bytes = 4000;
+  write_conversion(WanCheckpoint(source), conversion, target);
+  REQUIRE(std::filesystem::exists(target / "diffusion_pytorch_model.safetensors.index.json"));
+  VideoDit read = load_video_dit(target);
+  CHECK(read->config().attention == c.config.attention);
+  CHECK(at::equal(run_without_gradients(read, c), run_without_gradients(model, c)));
+  CHECK(load_any_model(target, "folder", at::kCPU, at::kFloat).class_name == "WanTransformer3DModel");
 }
 
 TEST_CASE("a video transformer says what does not fit", "[unit]") {
