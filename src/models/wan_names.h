@@ -4,7 +4,7 @@
 //
 // A name is looked up whole, never replaced piece by piece: the affine norm before cross-attention is `norm3` in the
 // original and `norm2` in diffusers, and a substring would meet the one after the other. Compare
-// scripts/convert_wan_to_diffusers.py of diffusers, which swaps them through a placeholder.
+// scripts/convert_wan_to_diffusers.py of diffusers, which swaps them by way of a third name.
 #pragma once
 
 #include <cstdint>
