@@ -24,12 +24,15 @@ class AdamW {
   AdamW(const AdamWConfig& config, const at::Tensor& values);
   // Step number `step` (1, 2, ...) with the learning rate of that step. values, gradients: [P].
   void step(const at::Tensor& values, const at::Tensor& gradients, int64_t step, double learning_rate);
+  // The same in two parts: what changes from step to step, and the arithmetic, which a CUDA graph may hold.
+  void begin_step(int64_t step, double learning_rate);
+  void apply(const at::Tensor& values, const at::Tensor& gradients);
 
   at::Tensor mean, variance;   // m, v: [P]
 
  private:
   AdamWConfig config_;
-  at::Tensor step_;            // what the kernel reads for the bias correction
+  at::Tensor step_, rate_;     // what the kernel reads: the bias correction's step, the learning rate
 };
 
 // Scales `gradients` so that their 2-norm is at most `maximum`; returns the norm before, a tensor on the

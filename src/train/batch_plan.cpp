@@ -71,4 +71,20 @@ StepDraw BatchPlan::at(int64_t step) {
   return {examples_[i], timesteps_[i], shifts_[i], flips_.defined() ? flips_[i] : at::Tensor(), rows_, steps_[i], drops_.defined() ? drops_[i] : at::Tensor()};
 }
 
+void BatchPlan::read(int64_t step, StepDraw& draw) {
+  const StepDraw next = at(step);
+  const auto copy = [](at::Tensor& to, const at::Tensor& from) {
+    if (!from.defined()) return;
+    if (to.defined()) to.copy_(from);
+    else to = from.clone();
+  };
+  copy(draw.examples, next.examples);
+  copy(draw.timesteps, next.timesteps);
+  copy(draw.shifts, next.shifts);
+  copy(draw.flips, next.flips);
+  copy(draw.rows, next.rows);
+  copy(draw.steps, next.steps);
+  copy(draw.drops, next.drops);
+}
+
 }  // namespace linden

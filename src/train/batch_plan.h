@@ -36,6 +36,8 @@ class BatchPlan {
  public:
   BatchPlan(const BatchPlanConfig& config, at::Device device);
   StepDraw at(int64_t step);   // 1, 2, ...
+  // The same into `draw`, whose tensors are made by the first call and written over by the next ones.
+  void read(int64_t step, StepDraw& draw);
   int64_t steps_per_epoch() const { return config_.num_examples / config_.batch_size; }
 
  private:

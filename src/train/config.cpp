@@ -19,6 +19,8 @@ void visit_fields(FieldVisitor& v, TrainConfig& c) {
   visit(v, Field("gradient_clip", "largest 2-norm of the gradient; 0: no clipping").at_least(0), c.gradient_clip);
   visit(v, Field("precision", "on a GPU: fp32 exact, tf32 (fp32 with 10-bit products), or bf16 (autocast)").one_of({"fp32", "tf32", "bf16"}), c.precision);
   visit(v, Field("channels_last", "memory layout of images and convolutions"), c.channels_last);
+  visit(v, Field("graphs", "auto: on a GPU a step is captured as a CUDA graph and replayed, which small networks gain most by; off: every launch apart")
+               .one_of({"auto", "off"}).changeable(), c.graphs);
   visit(v, Field("log_every", "steps between two rows of metrics.csv").between(1, 100000), c.log_every);
   visit(v, Field("checkpoint_every", "steps between two saved states").at_least(1).changeable(), c.checkpoint_every);
   visit(v, Field("keep_checkpoints", "saved states that are kept").at_least(1).changeable(), c.keep_checkpoints);

@@ -26,6 +26,7 @@ struct TrainConfig {
   double gradient_clip = 1.0;           // largest 2-norm of the gradient; 0: no clipping
   std::string precision = "tf32";       // on a GPU; the CPU computes in fp32
   bool channels_last = true;
+  std::string graphs = "auto";          // on a GPU a step is captured once and replayed
   int64_t log_every = 50;
   int64_t checkpoint_every = 1000;
   int64_t keep_checkpoints = 2;

@@ -13,6 +13,7 @@
 #include "train/loss_log.h"
 #include "train/sample_grid.h"
 #include "train/state.h"
+#include "train/step_graph.h"
 
 namespace linden {
 namespace {
@@ -40,7 +41,8 @@ class Training {
         test_set_(inputs.test), trainee_(std::move(inputs.trainee)), weights_(on_device(trainee_.module)),
         optimizer_(config.optimizer, weights_.values), ema_(config.ema_decay, weights_.values), state_{weights_, optimizer_, ema_},
         plan_(plan_of(config, set_.size()), device), objective_(make_objective(config.task, trainee_, set_, seed_)),
-        losses_(config.log_every, device) {}
+        losses_(config.log_every, device), loss_(at::zeros({}, at::dtype(at::kFloat).device(device))), norm_(at::zeros_like(loss_)),
+        graph_(config.graphs, device) {}
 
   TrainSummary run() {
     resume();
@@ -88,21 +90,30 @@ class Training {
   // One step: draw, forward, backward, clip, AdamW, average. Nothing here waits for the device.
   void step(int64_t number) {
     torch::manual_seed(stream_key(seed_, Purpose::kTrainingNoise) + static_cast<uint64_t>(number));  // dropout, where there is any
-    const StepDraw draw = plan_.at(number);
+    plan_.read(number, draw_);
+    optimizer_.begin_step(number, learning_rate(number));
+    ema_.begin_update(number);
+    graph_.run([this] { update(); });
+    losses_.add(loss_, norm_);
+    done_.step = number;
+    done_.examples_seen += config_.batch_size;
+  }
+
+  // The part of a step that is the same every time.
+  void update() {
     weights_.gradients.zero_();
     at::Tensor loss;
     {
       const Bf16Scope bf16(config_.precision == "bf16", device_);
-      loss = objective_->loss(draw);
+      loss = objective_->loss(draw_);
     }
     loss.backward();
     const at::Tensor norm = clip_gradient_norm(weights_.gradients, config_.gradient_clip);
     const torch::NoGradGuard no_grad;
-    optimizer_.step(weights_.values, weights_.gradients, number, learning_rate(number));
-    ema_.update(weights_.values, number);
-    losses_.add(loss, norm);
-    done_.step = number;
-    done_.examples_seen += config_.batch_size;
+    optimizer_.apply(weights_.values, weights_.gradients);
+    ema_.apply(weights_.values);
+    loss_.copy_(loss);
+    norm_.copy_(norm);
   }
 
   double learning_rate(int64_t step) const {
@@ -175,8 +186,11 @@ class Training {
   BatchPlan plan_;
   std::unique_ptr<Objective> objective_;
   LossLog losses_;
+  StepDraw draw_;                // of the step, at fixed addresses
+  at::Tensor loss_, norm_;       // of the step, scalars
   TrainProgress done_;
   std::string note_;
+  StepGraph graph_;              // the last: its end waits for the device
 };
 
 }  // namespace
