@@ -2,7 +2,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
-#include "support/support.h"
+#include "tests/support/support.h"
 #include "transfer/gate_config.h"
 
 namespace linden {
