@@ -77,7 +77,7 @@ void SelfAttentionImpl::freeze() {
 }
 
 at::Tensor SelfAttentionImpl::mix(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-  // q, k and v have autocast's dtype already; inside the mixers sums are fp32 on purpose.
+  // q, k and v have autocast's dtype already; softmax attention would cast them again.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   if (running_kind_ == AttentionKind::kSoftmax) return softmax_attention(q, k, v, {});
   const LinearAttentionInputs inputs{q, k, v, phi_q_, phi_k_, {}};

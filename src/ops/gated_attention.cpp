@@ -1,6 +1,7 @@
 #include "ops/gated_attention.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -13,6 +14,7 @@ class MixFunction : public torch::autograd::Function<MixFunction> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& soft, const at::Tensor& linear, const at::Tensor& r) {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     context->save_for_backward({soft, linear, r});
     const at::ScalarType type = accumulator_type(soft.scalar_type());
     const at::Tensor gate = r.reshape({}).to(type);
@@ -22,6 +24,7 @@ class MixFunction : public torch::autograd::Function<MixFunction> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
     check(!at::GradMode::is_enabled(), "mix_attention: there is no second derivative; call backward without create_graph");
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     const torch::autograd::variable_list saved = context->get_saved_variables();
     const at::ScalarType dtype = saved[0].scalar_type(), type = accumulator_type(dtype);
     const at::Tensor grad = grads[0].to(type), gate = saved[2].reshape({}).to(type);
@@ -56,6 +59,7 @@ GateBranches gate_branches(const at::Tensor& r) {
 
 at::Tensor gated_attention(const LinearAttentionInputs& in, const LinearAttentionConfig& config, const at::Tensor& r) {
   check_linear_attention(in, config.feature_map);
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);  // softmax attention would be cast, too
   const auto soft = [&] { return softmax_attention(in.q, in.k, in.v, in.num_valid); };
   const auto linear = [&] { return linear_attention(in, config); };
   switch (gate_branches(r)) {

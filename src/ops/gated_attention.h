@@ -9,7 +9,7 @@
 namespace linden {
 
 // r soft + (1 - r) linear in fp32 (fp64 for fp64), cast once. soft, linear: [B, N, H, D]; r: one element, any floating
-// dtype. At r = 1 (0) the result is bit-equal to soft (linear), whatever the other holds.
+// dtype. Autocast changes nothing, here and below. At r = 1 (0) the result is bit-equal to soft (linear), whatever the other holds.
 at::Tensor mix_attention(const at::Tensor& soft, const at::Tensor& linear, const at::Tensor& r);
 
 enum class GateBranches { kBoth, kSoftmax, kLinear };

@@ -1,6 +1,7 @@
 #include "ops/linear_attention.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -79,6 +80,7 @@ void check_num_valid(const at::Tensor& num_valid, const at::Tensor& q, bool look
 
 void check_denominators(const LinearAttentionInputs& in, const FeatureMapConfig& map) {
   const at::AutoDispatchBelowADInplaceOrView below_autograd;
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const at::Tensor denominators = linear_attention_denominators(in, map, linear_attention_forward(in, map));
   const at::Tensor faults = at::isfinite(denominators).logical_not().nonzero().cpu();
   if (faults.size(0) == 0) return;

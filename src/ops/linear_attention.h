@@ -21,6 +21,7 @@ void visit_fields(FieldVisitor& v, LinearAttentionConfig& c);
 // their rows of the output and of the gradients are 0. Counts on a CUDA device are checked only under check_finite (else clamped).
 // Returns [B, N, H, D] in q's dtype, contiguous. Sums are fp32 (fp64 for fp64) and deterministic: two runs are bit-equal,
 // on the CPU for any number of threads. Differentiable once in q, k, v, w_q and w_k.
+// Autocast changes nothing: q, k and v come in one dtype, which is the result's.
 // Throws CheckError with argument, what it got and what it wants.
 at::Tensor linear_attention(const LinearAttentionInputs& inputs, const LinearAttentionConfig& config);
 

@@ -1,6 +1,7 @@
 #include "ops/linear_attention_kernels.h"
 
 #include <c10/core/Device.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <fmt/format.h>
 
 #include <mutex>
@@ -31,8 +32,10 @@ void report(const LinearAttentionInputs& in, const FeatureMapConfig& map, bool b
 
 }  // namespace
 
-// The dispatch. The generic kernels come first; what they do not take runs in blocks of tensor operations.
+// The dispatch. The generic kernels come first; what they do not take runs in blocks of tensor operations. Sums are in the
+// accumulator dtype on purpose: autocast would cast their operands one by one.
 LinearAttentionForward linear_attention_forward(const LinearAttentionInputs& inputs, const FeatureMapConfig& map) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const std::string refusal = linear_attention_cuda_refusal(inputs, map, /*backward=*/false);
   report(inputs, map, false, refusal);
   return refusal.empty() ? linear_attention_forward_cuda(inputs, map) : linear_attention_forward_blocked(inputs, map);
@@ -40,6 +43,7 @@ LinearAttentionForward linear_attention_forward(const LinearAttentionInputs& inp
 
 LinearAttentionGradients linear_attention_backward(const at::Tensor& grad_out, const LinearAttentionInputs& inputs, const FeatureMapConfig& map,
                                                    const LinearAttentionForward& saved) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const std::string refusal = linear_attention_cuda_refusal(inputs, map, /*backward=*/true);
   report(inputs, map, true, refusal);
   return refusal.empty() ? linear_attention_backward_cuda(grad_out, inputs, map, saved) : linear_attention_backward_blocked(grad_out, inputs, map, saved);

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "tests/ops/attention_inputs.h"
+#include "tests/ops/cpu_autocast.h"
 #include "tests/support/support.h"
 
 using namespace linden;
@@ -87,4 +88,34 @@ TEST_CASE("gated attention: bad gates and branches are named", "[unit]") {
   CHECK_THAT(message_of([&] { gated_attention(in, kHedgehog, at::ones({2})); }), ContainsSubstring("r has shape [2], wanted one element"));
   CHECK_THAT(message_of([&] { gated_attention(in, kHedgehog, at::ones({}, at::kLong)); }), ContainsSubstring("r is Long, wanted a floating dtype"));
   CHECK_THAT(message_of([&] { mix_attention(in.q, in.q.to(at::kHalf), gate(0.5)); }), ContainsSubstring("linear is Half [2, 19, 2, 32] on cpu, wanted soft's Float"));
+}
+
+TEST_CASE("gated attention: CPU autocast changes no bit of the output or of the gradients", "[unit]") {
+  for (const at::ScalarType dtype : {at::kBFloat16, at::kFloat}) {
+    LinearAttentionInputs in = inputs(dtype);
+    in.w_q = in.w_q.to(at::kFloat), in.w_k = in.w_k.to(at::kFloat);
+    const at::Tensor cotangent = normal(in.q.sizes(), 3, dtype);
+    const auto results = [&](const at::Tensor& r) {
+      std::vector<at::Tensor> leaves = leaves_of(in);
+      leaves.push_back(r);
+      for (at::Tensor& leaf : leaves) leaf = leaf.detach().clone().requires_grad_();
+      const at::Tensor out = gated_attention(with_leaves(in, leaves), kHedgehog, leaves.back());
+      std::vector<at::Tensor> all = torch::autograd::grad({out}, leaves, {cotangent});
+      all.push_back(out);
+      return all;
+    };
+    const at::Tensor soft = softmax_attention(in.q, in.k, in.v, {}), linear = linear_attention(in, kHedgehog);
+    const std::vector<at::Tensor> wanted = results(gate(0.3));
+    const at::Tensor wanted_mix = mix_attention(soft, linear, gate(0.3)), frozen_soft = gated_attention(in, kHedgehog, gate(1));
+    const CpuAutocast autocast;
+    const std::vector<at::Tensor> got = results(gate(0.3));
+    INFO(c10::toString(dtype));
+    for (size_t i = 0; i < got.size(); ++i) {
+      INFO("result " << i);
+      CHECK(got[i].scalar_type() == wanted[i].scalar_type());
+      CHECK(at::equal(got[i], wanted[i]));
+    }
+    CHECK(at::equal(mix_attention(soft, linear, gate(0.3)), wanted_mix));
+    CHECK(at::equal(gated_attention(in, kHedgehog, gate(1)), frozen_soft));
+  }
 }

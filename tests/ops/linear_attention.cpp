@@ -14,6 +14,7 @@
 
 #include "ops/reference/linear_attention.h"
 #include "tests/ops/attention_inputs.h"
+#include "tests/ops/cpu_autocast.h"
 #include "tests/support/support.h"
 
 using namespace linden;
@@ -264,4 +265,22 @@ TEST_CASE("linear attention: the config reads, writes and names its maps", "[uni
   CHECK(feature_dim(config.feature_map, 64, 8) == 45);
   CHECK_THAT(to_json(config), ContainsSubstring("\"projected_dim\": 8"));
   CHECK_THAT(message_of([&] { from_json(R"({"feature_map": {"type": "taylor2", "projected_dim": 17}})", "test", config); }), ContainsSubstring("allowed: 1..16"));
+}
+
+TEST_CASE("linear attention: CPU autocast changes no bit of the output or of the gradients", "[unit]") {
+  for (const std::string& name : feature_map_names()) {
+    const FeatureMapConfig map = feature_map_of(name);
+    for (const at::ScalarType dtype : {at::kBFloat16, at::kFloat}) {
+      LinearAttentionInputs in = attention_inputs(map, {2, 33, 2, 32}, dtype);
+      in.num_valid = at::tensor({int64_t{33}, int64_t{20}});
+      if (in.w_q.defined()) in.w_q = in.w_q.to(at::kFloat), in.w_k = in.w_k.to(at::kFloat);  // as parameters are kept under autocast
+      const Run wanted = run_with_gradients(operator_of, in, map);
+      const CpuAutocast autocast;
+      const Run got = run_with_gradients(operator_of, in, map);
+      INFO(name << " " << c10::toString(dtype));
+      CHECK(got.out.scalar_type() == dtype);
+      CHECK(all_equal(got, wanted));
+      CHECK(fault_of(in, {map, /*check_finite=*/true}).empty());
+    }
+  }
 }
