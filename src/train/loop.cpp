@@ -79,10 +79,10 @@ class Training {
 
   void resume() {
     if (!run_.resumed()) return;
-    if (const auto folder = newest_train_state(run_.path())) {
-      done_ = load_train_state(*folder, state_);
+    if (const auto resumed = resume_train_state(run_.path(), state_)) {
+      done_ = resumed->progress;
       losses_.restore(done_.pending_losses, done_.pending_norms);
-      log_info("going on from {}", folder->string());
+      log_info("going on from {}", resumed->folder.string());
     }
     run_.cut_metrics_after(done_.step);
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/logging.h"
 #include "core/run_directory.h"
 #include "io/safetensors.h"
 
@@ -104,6 +105,31 @@ std::optional<fs::path> newest_train_state(const fs::path& run) {
   const std::vector<int64_t> steps = saved_steps(run);
   if (steps.empty()) return std::nullopt;
   return state_folder(run, steps.front());
+}
+
+std::optional<ResumedTrainState> resume_train_state(const fs::path& run, const TrainState& state) {
+  std::vector<std::pair<fs::path, std::string>> damaged;   // newest first
+  for (const int64_t step : saved_steps(run)) {
+    const fs::path folder = state_folder(run, step);
+    ResumedTrainState resumed{folder, {}};
+    try {
+      resumed.progress = load_train_state(folder, state);
+    } catch (const InputError& error) {
+      damaged.emplace_back(folder, error.what());
+      continue;
+    }
+    // Only now: where no state fits, the model or the config is wrong rather than the files.
+    for (const auto& [bad, reason] : damaged) {
+      fs::path aside = bad;
+      aside += ".damaged";
+      remove_folder(aside);
+      fs::rename(bad, aside);
+      log_warning("{}: the state cannot be read ({}); it is set aside as {}, and the run goes on from {}", bad.string(), reason, aside.filename().string(), folder.string());
+    }
+    return resumed;
+  }
+  if (!damaged.empty()) throw InputError(damaged.front().second);
+  return std::nullopt;
 }
 
 TrainProgress load_train_state(const fs::path& folder, const TrainState& state) {

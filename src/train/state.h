@@ -41,4 +41,12 @@ std::optional<std::filesystem::path> newest_train_state(const std::filesystem::p
 // Fills `state`. Throws InputError: damaged, or of another model (every mismatch is listed).
 TrainProgress load_train_state(const std::filesystem::path& folder, const TrainState& state);
 
+// Fills `state` from the newest state of the run folder that can be read; nullopt where there is none. One that cannot is
+// named in a warning and set aside as step_N.damaged. Throws InputError, that of the newest, where none can be read.
+struct ResumedTrainState {
+  std::filesystem::path folder;
+  TrainProgress progress;
+};
+std::optional<ResumedTrainState> resume_train_state(const std::filesystem::path& run, const TrainState& state);
+
 }  // namespace linden

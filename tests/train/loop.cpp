@@ -4,9 +4,12 @@
 #include <torch/torch.h>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <catch2/generators/catch_generators_adapters.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include "core/error.h"
+#include "core/logging.h"
 #include "core/progress.h"
 #include "io/png.h"
 #include "io/safetensors.h"
@@ -87,6 +90,36 @@ TEST_CASE("a resumed run equals an uninterrupted one, bit for bit", "[unit]") {
   CHECK(summary.steps == 60);
   CHECK(summary.examples_seen == 60 * 32);
   require_equal_runs(folder / "whole", folder / "parts", "step_60", "model.safetensors");
+}
+
+TEST_CASE("a damaged newest state is named and set aside, and the one before it is taken", "[unit]") {
+  TemporaryFolder folder;
+  const TrainConfig config = read("gmm_mlp_small", kTinyMlp);
+  train_into(folder / "whole", config);
+  const std::string file = GENERATE(std::string("optimizer.safetensors"), std::string("ema.safetensors"), std::string("model.safetensors"), std::string("state.json"));
+  INFO(file);
+  fs::copy(folder / "whole", folder / "parts", fs::copy_options::recursive);
+  for (const char* name : {"model", "summary.json"}) fs::remove_all(folder / "parts" / name);
+  const fs::path damaged = folder / "parts" / "step_60" / file;
+  fs::resize_file(damaged, fs::file_size(damaged) / 2);
+  const int64_t warnings = warnings_logged();
+  CHECK(train_into(folder / "parts", config, true).steps == 60);
+  CHECK(warnings_logged() == warnings + 1);
+  const std::string log = read_text_file(folder / "parts" / "log.txt");
+  CHECK_THAT(log, ContainsSubstring((folder / "parts" / "step_60").string() + ": the state cannot be read (") && ContainsSubstring(file) &&
+                      ContainsSubstring("set aside as step_60.damaged, and the run goes on from " + (folder / "parts" / "step_40").string()));
+  CHECK(fs::exists(folder / "parts" / "step_60.damaged" / file));
+  require_equal_runs(folder / "whole", folder / "parts", "step_60", "model.safetensors");
+}
+
+TEST_CASE("where every state is damaged, the newest one's fault is the message and nothing is moved", "[unit]") {
+  TemporaryFolder folder;
+  const TrainConfig config = read("gmm_mlp_small", kTinyMlp);
+  train_into(folder / "a", config);
+  for (const char* step : {"step_40", "step_60"}) fs::resize_file(folder / "a" / step / "ema.safetensors", 20);
+  CHECK_THAT(message_of([&] { train_into(folder / "a", config, true); }), ContainsSubstring("step_60/ema.safetensors"));
+  CHECK(fs::exists(folder / "a" / "step_40"));
+  CHECK(fs::exists(folder / "a" / "step_60"));
 }
 
 TEST_CASE("SIGINT: the step is finished, saved, and the run goes on as if nothing had happened", "[unit]") {
