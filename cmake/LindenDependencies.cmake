@@ -57,6 +57,11 @@ find_package(ZLIB QUIET)
 linden_require(zlib ZLIB_FOUND "apt-get install zlib1g-dev")
 # Optional: data sets straight from their archives (io/archive.h); without it they are unpacked by hand.
 find_package(LibArchive QUIET)
+# Optional: samples of video as MP4 (io/mp4.h).
+find_package(PkgConfig QUIET)
+if(PkgConfig_FOUND)
+  pkg_check_modules(LINDEN_FFMPEG QUIET IMPORTED_TARGET libavformat libavcodec libavutil libswscale)
+endif()
 find_path(CXXOPTS_INCLUDE_DIR cxxopts.hpp)
 linden_require(cxxopts CXXOPTS_INCLUDE_DIR "apt-get install libcxxopts-dev")
 if(LINDEN_TESTS)

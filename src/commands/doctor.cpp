@@ -17,6 +17,7 @@
 #include "core/error.h"
 #include "core/random.h"
 #include "io/archive.h"
+#include "io/mp4.h"
 
 namespace linden {
 namespace {
@@ -148,6 +149,7 @@ void run_doctor(const CommandLine& line) {
   row("LibTorch", environment.libtorch);
   row("HDF5", hdf5_version());
   row("archives", archive_library().empty() ? "not read: built without libarchive (data sets must be unpacked)" : archive_library());
+  row("mp4", mp4_library().empty() ? "not written: " + no_mp4_reason() : mp4_library());
   row("CUDA", cuda_text(environment));
   row("CPU", fmt::format("{}, {} core(s)", environment.cpu, environment.cores));
   for (size_t i = 0; i < environment.cards.size(); ++i)

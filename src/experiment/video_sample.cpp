@@ -17,6 +17,7 @@
 #include "experiment/sample_file.h"
 #include "io/apng.h"
 #include "io/event_sink.h"
+#include "io/mp4.h"
 #include "io/png.h"
 #include "models/video_model.h"
 #include "ops/attention_run.h"
@@ -68,6 +69,16 @@ std::map<std::string, at::Tensor> first_rows(const std::map<std::string, at::Ten
   return out;
 }
 
+// A picture to look at: a run does not fail for it.
+void write_moving_picture(const RunDirectory& run, const at::Tensor& frames, int64_t frame_ms) {
+  if (!no_mp4_reason().empty()) return log_info("samples.mp4 is not written: {}", no_mp4_reason());
+  try {
+    write_mp4(run.file("samples.mp4"), frames, frame_ms);
+  } catch (const std::runtime_error& error) {
+    log_warning("samples.mp4 is not written: {}", error.what());
+  }
+}
+
 void write_pictures(const RunDirectory& run, const SampleConfig& config, const at::Tensor& video, const std::vector<std::string>& captions) {
   const int64_t count = std::min({config.grid_images, video.size(0), kMostPictures}), channels = video.size(1);
   std::string list;
@@ -77,7 +88,9 @@ void write_pictures(const RunDirectory& run, const SampleConfig& config, const a
   const at::Tensor shown = video.narrow(0, 0, count);
   const std::map<std::string, std::string> text = {{"seed", std::to_string(config.run.seed)}};
   write_png(run.file("samples.png"), clip_sheet(shown), text);
-  write_apng(run.file("samples.apng"), clip_grid(shown, 0, 2), config.frame_ms, text);
+  const at::Tensor grid = clip_grid(shown, 0, 2);
+  write_apng(run.file("samples.apng"), grid, config.frame_ms, text);
+  write_moving_picture(run, grid, config.frame_ms);
   std::vector<std::pair<std::string, std::string>> pictures;
   for (int64_t i = 0; i < count; ++i)
     pictures.emplace_back(captions[static_cast<size_t>(i) % captions.size()], encode_apng(clip_grid(shown.narrow(0, i, 1), 1, 4, 0), config.frame_ms));

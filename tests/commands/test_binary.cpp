@@ -113,7 +113,7 @@ TEST_CASE("doctor passes its self-test", "[e2e]") {
   const auto result = run_linden("doctor");
   INFO(result.output);
   CHECK(result.exit_code == 0);
-  for (const char* part : {"LibTorch", "HDF5", "random stream: passed", "network on the CPU, fp32 against fp64: passed",
+  for (const char* part : {"LibTorch", "HDF5", "mp4  ", "random stream: passed", "network on the CPU, fp32 against fp64: passed",
                            "healthy       yes"})
     CHECK_THAT(result.output, ContainsSubstring(part));
   CHECK(run_linden("doctor surplus").exit_code == 2);
