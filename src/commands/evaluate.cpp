@@ -1,6 +1,9 @@
 // linden evaluate: numbers about a sample set, alone and against a reference.
 #include <fmt/ranges.h>
 
+#include <filesystem>
+#include <functional>
+
 #include "commands/command.h"
 #include "core/device.h"
 #include "core/error.h"
@@ -22,17 +25,35 @@ void require_inputs(const EvaluateConfig& config) {
               "save_statistics is {}, but there is no folder {}", config.save_statistics, statistics.parent_path().string());
 }
 
+// A measurement that fails leaves no run folder behind, which the next try would be refused for.
+void in_run_folder(const CommandLine& line, EvaluateConfig& config, const std::function<void(RunDirectory&)>& measure) {
+  namespace fs = std::filesystem;
+  ConfigRefOf<EvaluateConfig> config_ref(config);
+  fs::path made;   // by this call
+  try {
+    RunDirectory run({line.command, fs::path(line.positional.front()).stem().string(), config.run.output, line.resume, line.text}, config_ref);
+    if (!run.resumed()) made = run.path();
+    measure(run);
+  } catch (...) {
+    if (made.empty()) throw;
+    std::error_code ignored;   // what failed first is the message
+    for (const char* name : {"config.json", "command.json", "environment.json", "log.txt", "log.jsonl", "metrics.csv", "run.lock"}) fs::remove(made / name, ignored);
+    fs::remove(made, ignored);   // not where somebody else's files are in it
+    throw;
+  }
+}
+
 void run_clips(EvaluateConfig config, const CommandLine& line) {
   const at::Device device = set_up_device(config.run, Float32Math::kExact);
   const ClipSet set = load_clip_set(config.samples.path, config.samples.limit, config.clips);
   load_clip_judge(config.clips.judge, config.clips.data, device);   // missing: no run folder is used up
-  ConfigRefOf<EvaluateConfig> config_ref(config);
-  RunDirectory run({line.command, std::filesystem::path(line.positional.front()).stem().string(), config.run.output, line.resume, line.text}, config_ref);
-  ClipSummary summary = measure_clips(set.video, set.digit, set.motion, config.clips, device);
-  ConfigRefOf<ClipSummary> summary_ref(summary);
-  run.write_summary(summary_ref);
-  fmt::print("{}", describe_clips(summary));
-  log_info("{}", run.file("summary.json").string());
+  in_run_folder(line, config, [&](RunDirectory& run) {
+    ClipSummary summary = measure_clips(set.video, set.digit, set.motion, config.clips, device);
+    ConfigRefOf<ClipSummary> summary_ref(summary);
+    run.write_summary(summary_ref);
+    fmt::print("{}", describe_clips(summary));
+    log_info("{}", run.file("summary.json").string());
+  });
 }
 
 void run_evaluate(const CommandLine& line) {
@@ -51,15 +72,15 @@ void run_evaluate(const CommandLine& line) {
     return;
   }
   require_inputs(config);
-  ConfigRefOf<EvaluateConfig> config_ref(config);
-  RunDirectory run({line.command, file.stem().string(), config.run.output, line.resume, line.text}, config_ref);
-  for (const std::string& note : notes) log_info("{}", note);
-  const at::Device device = set_up_device(config.run, Float32Math::kExact);
-  EvaluateSummary summary = evaluate(config, device);
-  ConfigRefOf<EvaluateSummary> summary_ref(summary);
-  run.write_summary(summary_ref);
-  fmt::print("{}", describe_summary(summary));
-  log_info("{}", run.file("summary.json").string());
+  in_run_folder(line, config, [&](RunDirectory& run) {
+    for (const std::string& note : notes) log_info("{}", note);
+    const at::Device device = set_up_device(config.run, Float32Math::kExact);
+    EvaluateSummary summary = evaluate(config, device);
+    ConfigRefOf<EvaluateSummary> summary_ref(summary);
+    run.write_summary(summary_ref);
+    fmt::print("{}", describe_summary(summary));
+    log_info("{}", run.file("summary.json").string());
+  });
 }
 
 }  // namespace

@@ -64,38 +64,64 @@ void warn_if_few(int64_t count, int64_t num_features, const std::string& what) {
 
 using Metrics = std::vector<std::pair<std::string, double>>;
 
-void add_alone(Metrics& out, const EvaluateConfig& config, const SampleSet& samples, const Embedded& embedded) {
-  if (asked(config, "diversity")) out.emplace_back("diversity", diversity(embedded.rows));
-  if (asked(config, "duplicates")) out.emplace_back("num_duplicates", embedded.num_duplicates);
-  if (asked(config, "class_share")) out.emplace_back("class_share", class_share(embedded.logits, config.asked));
-  if (asked(config, "confident_share")) out.emplace_back("confident_share", confident_share(embedded.logits, config.confidence));
-  if (asked(config, "accuracy")) out.emplace_back("accuracy", accuracy(embedded.logits, samples.labels()));
-  if (!asked(config, "reward")) return;
-  const RewardStatistics rewards = reward_statistics(samples.rewards());
-  out.emplace_back("reward_mean", rewards.mean);
-  out.emplace_back("reward_deviation", rewards.deviation);
-  out.emplace_back("reward_median", rewards.median);
-  out.emplace_back("reward_minimum", rewards.minimum);
-  out.emplace_back("reward_maximum", rewards.maximum);
+// Measures one metric after another. One that fails is written down; the others go on.
+class Measurement {
+ public:
+  Measurement(const EvaluateConfig& config, EvaluateSummary& summary) : config_(config), summary_(summary) {}
+
+  // measure(out) adds the metric's numbers.
+  template <class Measure>
+  void add(const std::string& metric, const Measure& measure) {
+    if (!asked(config_, metric)) return;
+    Metrics numbers;
+    try {
+      measure(numbers);
+    } catch (const InputError& error) {
+      log_warning("{} is not measured: {}", metric, error.what());
+      summary_.not_measured.emplace_back(metric, error.what());
+      return;
+    }
+    summary_.metrics.insert(summary_.metrics.end(), numbers.begin(), numbers.end());
+  }
+
+ private:
+  const EvaluateConfig& config_;
+  EvaluateSummary& summary_;
+};
+
+void add_alone(Measurement& measurement, const EvaluateConfig& config, const SampleSet& samples, const Embedded& embedded) {
+  measurement.add("diversity", [&](Metrics& out) { out.emplace_back("diversity", diversity(embedded.rows)); });
+  measurement.add("duplicates", [&](Metrics& out) { out.emplace_back("num_duplicates", embedded.num_duplicates); });
+  measurement.add("class_share", [&](Metrics& out) { out.emplace_back("class_share", class_share(embedded.logits, config.asked)); });
+  measurement.add("confident_share", [&](Metrics& out) { out.emplace_back("confident_share", confident_share(embedded.logits, config.confidence)); });
+  measurement.add("accuracy", [&](Metrics& out) { out.emplace_back("accuracy", accuracy(embedded.logits, samples.labels())); });
+  measurement.add("reward", [&](Metrics& out) {
+    const RewardStatistics rewards = reward_statistics(samples.rewards());
+    out.emplace_back("reward_mean", rewards.mean);
+    out.emplace_back("reward_deviation", rewards.deviation);
+    out.emplace_back("reward_median", rewards.median);
+    out.emplace_back("reward_minimum", rewards.minimum);
+    out.emplace_back("reward_maximum", rewards.maximum);
+  });
 }
 
-void add_pairwise(Metrics& out, const EvaluateConfig& config, const Embedded& samples, const Embedded& reference) {
+void add_pairwise(Measurement& measurement, const EvaluateConfig& config, const Embedded& samples, const Embedded& reference) {
   const auto seed = static_cast<uint64_t>(config.run.seed);
   const auto cut = [&](const at::Tensor& rows) { return rows.narrow(0, 0, std::min(rows.size(0), config.max_pairs)); };
   const at::Tensor generated = cut(samples.rows), real = cut(reference.rows);
-  if (asked(config, "kid")) {
+  measurement.add("kid", [&](Metrics& out) {
     const KidEstimate estimate = kid(samples.rows, reference.rows, {config.kid_subsets, config.kid_subset_size, seed});
     out.emplace_back("kid", estimate.mean);
     out.emplace_back("kid_deviation", estimate.deviation);
-  }
-  if (asked(config, "mmd_rbf")) out.emplace_back("mmd_rbf", mmd_rbf(generated, real, config.sigma));
-  if (asked(config, "mmd_rbf_five")) out.emplace_back("mmd_rbf_five", mmd_rbf_five(generated, real));
-  if (asked(config, "cmmd")) out.emplace_back("cmmd", cmmd(generated, real));
-  if (asked(config, "precision_recall")) {
+  });
+  measurement.add("mmd_rbf", [&](Metrics& out) { out.emplace_back("mmd_rbf", mmd_rbf(generated, real, config.sigma)); });
+  measurement.add("mmd_rbf_five", [&](Metrics& out) { out.emplace_back("mmd_rbf_five", mmd_rbf_five(generated, real)); });
+  measurement.add("cmmd", [&](Metrics& out) { out.emplace_back("cmmd", cmmd(generated, real)); });
+  measurement.add("precision_recall", [&](Metrics& out) {
     const PrecisionRecall shares = precision_recall(real, generated, config.neighbours);
     out.emplace_back("precision", shares.precision);
     out.emplace_back("recall", shares.recall);
-  }
+  });
 }
 
 }  // namespace
@@ -136,6 +162,10 @@ void visit_fields(FieldVisitor& v, EvaluateSummary& c) {
   visit(v, Field("num_features", "F"), c.num_features);
   v.begin_object(Field("metrics", "by name"));
   for (auto& [name, value] : c.metrics) visit(v, Field(name, ""), value);
+  v.end_object();
+  if (c.not_measured.empty()) return;
+  v.begin_object(Field("not_measured", "why, by name"));
+  for (auto& [name, reason] : c.not_measured) visit(v, Field(name, ""), reason);
   v.end_object();
 }
 
@@ -198,9 +228,7 @@ EvaluateSummary evaluate(EvaluateConfig config, at::Device device) {
   std::optional<SampleSet> real;
   if (!statistics && !config.reference.path.empty()) real.emplace(config.reference);
   if (real) check_one_shape(samples, *real);
-  const bool wants_distance = asked(config, "frechet_distance");
-  check_input(samples.size() > 1 || !(wants_distance || !config.save_statistics.empty()), "{}: a covariance needs at least 2 samples, got 1",
-              wants_distance ? "metrics: frechet_distance" : "save_statistics");
+  check_input(samples.size() > 1 || config.save_statistics.empty(), "save_statistics: a covariance needs at least 2 samples, got 1");
 
   EvaluateSummary summary;
   summary.samples = config.samples.path;
@@ -217,13 +245,17 @@ EvaluateSummary evaluate(EvaluateConfig config, at::Device device) {
     summary.num_reference = real->size();
     reference = embedder.embed(*real, "reference", embed_options(config, false));
   }
-  if (wants_distance) {
+  Measurement measurement(config, summary);
+  measurement.add("frechet_distance", [&](Metrics& out) {
+    check_input(samples.size() > 1, "a covariance needs at least 2 samples, got 1");
     if (real || statistics->moments.count > 2) warn_if_few(reference.moments.count, summary.num_features, "reference");
     warn_if_few(samples.size(), summary.num_features, "samples");
-    summary.metrics.emplace_back("frechet_distance", frechet_distance(reference.moments, embedded.moments));
-  }
-  if (reference.rows.defined()) add_pairwise(summary.metrics, config, embedded, reference);
-  add_alone(summary.metrics, config, samples, embedded);
+    out.emplace_back("frechet_distance", frechet_distance(reference.moments, embedded.moments));
+  });
+  if (reference.rows.defined()) add_pairwise(measurement, config, embedded, reference);
+  add_alone(measurement, config, samples, embedded);
+  if (summary.metrics.empty() && !summary.not_measured.empty())
+    throw InputError(fmt::format("nothing could be measured. {}: {}", summary.not_measured.front().first, summary.not_measured.front().second));
   return summary;
 }
 
@@ -239,6 +271,7 @@ std::string describe_summary(const EvaluateSummary& summary) {
     if (is_one_of(kOnClasses, name)) line += fmt::format(", read by {}", summary.classifier);
     text += fmt::format("  {:<72} {:.6g}\n", line, value);
   }
+  for (const auto& [name, reason] : summary.not_measured) text += fmt::format("  {:<72} not measured: {}\n", name, reason);
   return text;
 }
 

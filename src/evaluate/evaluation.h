@@ -42,13 +42,15 @@ struct EvaluateSummary {
   std::string classifier;                    // "DigitJudge": who read the classes; "" without one
   int64_t num_samples = 0, num_reference = 0, num_features = 0;
   std::vector<std::pair<std::string, double>> metrics;
+  std::vector<std::pair<std::string, std::string>> not_measured;   // metric, why: it was to be measured and these samples do not allow it
   double metric(const std::string& name) const;    // NaN if it was not measured
 };
 void visit_fields(FieldVisitor& v, EvaluateSummary& c);
 
 // Logs a warning where there are fewer samples than features (the covariance is singular and the Frechet distance
 // depends on the count). InputError: a metric that needs a reference, a classifier, asked classes, labels or rewards
-// which are missing, sets of different shape, statistics of other features, NaN in samples or features.
+// which are missing, sets of different shape, statistics of other features, NaN in samples or features. A metric that these
+// samples do not allow (too few of them) is a warning and stands in not_measured; the others are kept. InputError where none is left.
 EvaluateSummary evaluate(EvaluateConfig config, at::Device device);
 
 // The metrics as lines for people: the features are named in every line that stands on them.

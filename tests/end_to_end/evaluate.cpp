@@ -68,3 +68,17 @@ TEST_CASE("linden evaluate finds missing weights before it makes a run folder", 
   CHECK_THAT(result.output, ContainsSubstring("weights.pth: a PyTorch pickle, which linden does not read. Turn it into safetensors once: scripts/convert_inception weights.pth weights.safetensors"));
   CHECK_FALSE(std::filesystem::exists(run));
 }
+
+TEST_CASE("linden evaluate: a measurement that fails leaves no run folder, so the mended command runs into the same --output", "[e2e]") {
+  const test::TemporaryFolder folder;
+  const std::string run = (folder / "run").string();
+  const std::string command = std::string("--set classifier= --set device=cpu --set samples.limit=0 --set samples.path=") + kGolden + "/a --output " + run + " --set reference.path=" + kGolden + "/b";
+  const auto failed = evaluate(command + " --set 'metrics=[\"accuracy\"]'");
+  CHECK(failed.exit_code == 2);
+  CHECK_THAT(failed.output, ContainsSubstring("metrics: accuracy needs a classifier"));
+  CHECK_FALSE(std::filesystem::exists(run));
+  const auto mended = evaluate(command + " --set 'metrics=[\"frechet_distance\"]'");
+  INFO(mended.output);
+  CHECK(mended.exit_code == 0);
+  CHECK(std::filesystem::exists(run + "/summary.json"));
+}

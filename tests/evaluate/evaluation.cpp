@@ -172,6 +172,27 @@ TEST_CASE("evaluation on pixels", "[unit]") {
     CHECK(text_of(folder / "log.txt").find("samples: 10 samples for 16 features: the covariance is singular, and the Frechet distance depends "
                                                   "on the number of samples; compare at equal numbers only") != std::string::npos);
   }
+  SECTION("a metric that the samples do not allow is written down, and the others are kept") {
+    config.samples.limit = 3;
+    const int64_t before = warnings_logged();
+    const EvaluateSummary few = evaluate(config, at::kCPU);
+    const std::string reason = "precision and recall with k = 3 need more than 3 samples on each side, got 80 real and 3 generated";
+    REQUIRE(few.not_measured.size() == 1);
+    CHECK(few.not_measured.front() == std::pair<std::string, std::string>("precision_recall", reason));
+    CHECK(warnings_logged() == before + 2);   // and the singular covariance
+    CHECK(std::isnan(few.metric("precision")));
+    CHECK(few.metric("reward_mean") == 1);
+    CHECK(few.metric("frechet_distance") > 0);
+    CHECK(to_json(few).find("\"precision_recall\": \"precision and recall with k = 3") != std::string::npos);
+    CHECK(describe_summary(few).find("not measured: " + reason) != std::string::npos);
+    config.metrics = {"precision_recall"};
+    CHECK(message_of([&] { evaluate(config, at::kCPU); }) == "nothing could be measured. precision_recall: " + reason);
+    config.metrics = {};
+    config.samples.limit = 1;
+    const EvaluateSummary one = evaluate(config, at::kCPU);
+    CHECK(one.metric("reward_mean") == 0);
+    CHECK(std::isnan(one.metric("frechet_distance")));
+  }
   SECTION("bad input") {
     config.metrics = {"frechet_distanse"};
     CHECK(message_of([&] { evaluate(config, at::kCPU); }).starts_with("metrics: unknown metric \"frechet_distanse\", the nearest one is \"frechet_distance\"; there are: "));
