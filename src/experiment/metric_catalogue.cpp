@@ -74,6 +74,12 @@ Better guessed_direction(std::string_view key) {
 
 }  // namespace
 
+std::string list_name(const std::string& metric) {
+  const size_t dot = metric.rfind('.');
+  if (dot == std::string::npos || dot + 1 == metric.size()) return "";
+  return metric.find_first_not_of("0123456789", dot + 1) == std::string::npos ? metric.substr(0, dot) : "";
+}
+
 std::string metric_key(const std::string& name, const std::string& features) {
   const Entry* entry = find_entry(name);
   return entry && entry->on_features && !features.empty() ? fmt::format("{} [{} features]", name, features) : name;
@@ -82,7 +88,8 @@ std::string metric_key(const std::string& name, const std::string& features) {
 MetricInfo metric_info(const std::string& key) {
   const size_t bracket = key.find(" [");
   const std::string name = key.substr(0, bracket);
-  MetricInfo info{key, name, guessed_direction(name), Display::kNumber, 0};
+  const std::string list = list_name(name);
+  MetricInfo info{key, name, guessed_direction(list.empty() ? name : list), Display::kNumber, 0};
   if (const Entry* entry = find_entry(name)) {
     info.label = entry->label;
     info.better = entry->better;

@@ -19,6 +19,8 @@ struct MetricInfo {
   double negligible = 0;    // a smaller difference is called a tie in words (marks in tables follow the tolerance alone)
 };
 
+// "eager_ms" of "eager_ms.8", an entry of a list; "" for another number.
+std::string list_name(const std::string& metric);
 // "frechet_distance" on features "DigitJudge" -> "frechet_distance [DigitJudge features]": numbers on
 // different features never share a column. Other metrics keep their name.
 std::string metric_key(const std::string& name, const std::string& features);

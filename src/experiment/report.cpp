@@ -47,7 +47,10 @@ void check_names(const Runs& runs, const ReportConfig& config) {
   std::set<std::string> keys = {"run"}, metrics;
   for (const RunRecord* run : runs) {
     for (const JsonScalar& scalar : run->config()) keys.insert(scalar.path);
-    for (const std::string& metric : run->metrics()) metrics.insert(metric.substr(0, metric.find(" [")));
+    for (const std::string& metric : run->metrics()) {
+      metrics.insert(metric.substr(0, metric.find(" [")));
+      metrics.insert(metric.substr(0, metric.rfind('.')));   // of a list: "eager_ms" for "eager_ms.8"
+    }
   }
   const auto require = [](const std::vector<std::string>& names, const std::set<std::string>& known, const char* where, const char* what) {
     for (const std::string& name : names) {
@@ -65,6 +68,48 @@ void check_names(const Runs& runs, const ReportConfig& config) {
     for (const std::string& name : curve_columns(*run)) drawn.insert(name);
   if (config.curves != usual.curves) require(config.curves, drawn, "curves", "column of curve.csv or metrics.csv");
   if (config.axis != usual.axis) require({config.axis}, drawn, "axis", "column of curve.csv or metrics.csv");
+}
+
+// Keys and labels that hold for the whole report: each stands in some run. "reward" stands for "reward.digit" too. The usual
+// keys are passed over where runs do not have them.
+void check_shared_names(const RunCollection& collection, const ReportConfig& config) {
+  std::set<std::string> keys, metrics, labelled = {"run"};
+  const auto add_with_parents = [](std::set<std::string>& names, const std::string& path) {
+    for (size_t dot = path.find('.'); dot != std::string::npos; dot = path.find('.', dot + 1)) names.insert(path.substr(0, dot));
+    names.insert(path);
+  };
+  for (const RunRecord& run : collection.runs) {
+    labelled.insert(run.name());
+    for (const JsonScalar& scalar : run.config()) {
+      add_with_parents(keys, scalar.path);
+      labelled.insert(scalar.text);
+    }
+    for (const std::string& metric : run.metrics()) {
+      metrics.insert(metric);
+      add_with_parents(metrics, metric.substr(0, metric.find(" [")));
+    }
+    for (const std::string& column : curve_columns(run)) labelled.insert(column);
+  }
+  labelled.insert(keys.begin(), keys.end());
+  labelled.insert(metrics.begin(), metrics.end());
+  const auto require = [](const std::string& name, const std::set<std::string>& known, const char* where, const char* what) {
+    if (known.contains(name)) return;
+    const std::string nearest = nearest_name(name, {known.begin(), known.end()});
+    throw ConfigError(fmt::format("{}: no run has the {} \"{}\"{}", where, what, name, nearest.empty() ? "" : fmt::format("; the nearest one is \"{}\"", nearest)));
+  };
+  const ReportConfig usual;
+  const auto is_usual = [](const std::vector<std::string>& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  for (const std::string& key : config.over)
+    if (!is_usual(usual.over, key)) require(key, keys, "over", "config key");
+  for (const std::string& key : config.task)
+    if (!is_usual(usual.task, key)) require(key, keys, "task", "config key");
+  for (const std::string& name : config.higher_is_better) require(name, metrics, "higher_is_better", "number");
+  for (const std::string& name : config.lower_is_better) require(name, metrics, "lower_is_better", "number");
+  for (const std::string& label : config.labels) {
+    const size_t equals = label.find('=');
+    if (equals == std::string::npos || equals == 0) throw ConfigError(fmt::format("labels: \"{}\", wanted NAME=LABEL, for example \"dts=Tree sampling\"", label));
+    require(label.substr(0, equals), labelled, "labels", "key, value, number or curve");
+  }
 }
 
 // The keys of the task as the runs have them ("reward" -> reward.type, reward.digit), less what is averaged over.
@@ -146,6 +191,7 @@ void append_problems(std::vector<Block>& blocks, const RunCollection& collection
 
 Document make_report(const RunCollection& collection, const ReportConfig& config) {
   const auto by_command = runs_by_command(collection, config);
+  check_shared_names(collection, config);
   References references;
   if (!config.references.empty()) references = read_references(config.references);
   std::vector<bool> used(references.rows.size(), false);

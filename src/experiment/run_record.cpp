@@ -1,6 +1,7 @@
 #include "experiment/run_record.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 #include <set>
 #include <utility>
@@ -32,13 +33,47 @@ std::string features_of(const std::string& command, const std::vector<JsonScalar
   return command == "align" && judge && !judge->text.empty() ? "judge" : "";
 }
 
+// The numbers of a list ("1.5,null,2" as flatten_json() writes it); empty where the text is anything else. null is NaN.
+std::vector<double> numbers_of(const std::string& text) {
+  std::vector<double> numbers;
+  for (size_t start = 0; start <= text.size();) {
+    const size_t comma = std::min(text.find(',', start), text.size());
+    const std::string item = text.substr(start, comma - start);
+    char* end = nullptr;
+    const double value = item == "null" ? std::numeric_limits<double>::quiet_NaN() : std::strtod(item.c_str(), &end);
+    if (item.empty() || (end && *end != '\0')) return {};
+    numbers.push_back(value);
+    start = comma + 1;
+  }
+  return numbers;
+}
+
+// Lists of numbers become one number an entry, after the list "batch_sizes" where there is one of equal length ("eager_ms.8"),
+// else after their place ("class_shares.3").
+std::vector<JsonScalar> with_lists_as_numbers(const std::vector<JsonScalar>& scalars) {
+  const JsonScalar* batches = find_scalar(scalars, "batch_sizes");
+  const std::vector<double> sizes = batches ? numbers_of(batches->text) : std::vector<double>();
+  std::vector<JsonScalar> out;
+  for (const JsonScalar& scalar : scalars) {
+    const bool plain = scalar.is_number || scalar.path == "command" || scalar.path == "run" || scalar.text == "null";
+    const std::vector<double> numbers = plain ? std::vector<double>() : numbers_of(scalar.text);
+    out.push_back(scalar);
+    if (numbers.empty() || scalar.path == "batch_sizes") continue;
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      const std::string name = sizes.size() == numbers.size() ? fmt::format("{}", sizes[i]) : std::to_string(i);
+      out.push_back({scalar.path + "." + name, fmt::format("{}", numbers[i]), true, numbers[i]});
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 RunRecord::RunRecord(const fs::path& folder, std::string name) : folder_(folder), name_(std::move(name)) {
   check_input(fs::exists(folder / "summary.json"), "no summary.json: the run did not finish; go on with it by --resume");
   check_input(fs::exists(folder / "config.json"), "no config.json beside summary.json: this is not a whole run folder");
   config_ = flatten_json(folder / "config.json");
-  summary_ = flatten_json(folder / "summary.json");
+  summary_ = with_lists_as_numbers(flatten_json(folder / "summary.json"));
   const JsonScalar* command = find_scalar(summary_, "command");
   check_input(command && !command->text.empty(), "{}: no key \"command\", so it is not known what was run", (folder / "summary.json").string());
   command_ = command->text;

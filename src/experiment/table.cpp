@@ -62,7 +62,7 @@ std::vector<std::string> present_columns(const Runs& runs, std::vector<std::stri
   if (wanted.empty()) return present;
   std::vector<std::string> columns;
   for (const std::string& name : wanted) {
-    const auto is_it = [&](const std::string& metric) { return metric == name || metric.starts_with(name + " ["); };
+    const auto is_it = [&](const std::string& metric) { return metric == name || metric.starts_with(name + " [") || list_name(metric) == name; };
     std::vector<std::string> matching;
     std::copy_if(present.begin(), present.end(), std::back_inserter(matching), is_it);
     append_new(columns, matching);

@@ -162,6 +162,23 @@ TEST_CASE("runs of different commands", "[unit]") {
     config.rows = {"method.typ"};
     CHECK(message_of([&] { write_report(config); }) == "rows: no run has the config key \"method.typ\"; the nearest one is \"method.type\"");
   }
+  SECTION("keys, directions and labels that stand in no run") {
+    config.over = {"sead"};
+    CHECK(message_of([&] { write_report(config); }) == "over: no run has the config key \"sead\"; the nearest one is \"seed\"");
+    config.over = {"seed", "reward.digit"};
+    config.task = {"rewards"};
+    CHECK(message_of([&] { write_report(config); }) == "task: no run has the config key \"rewards\"; the nearest one is \"reward\"");
+    config.task = {"reward", "prior"};   // the usual ones: no run here has a prior
+    config.lower_is_better = {"divercity"};
+    CHECK(message_of([&] { write_report(config); }) == "lower_is_better: no run has the number \"divercity\"; the nearest one is \"diversity\"");
+    config.lower_is_better = {"diversity"};
+    config.labels = {"dtss=Tree"};
+    CHECK(contains(message_of([&] { write_report(config); }), "labels: no run has the key, value, number or curve \"dtss\"; the nearest one is \"dts\""));
+    config.labels = {"dts"};
+    CHECK(message_of([&] { write_report(config); }) == "labels: \"dts\", wanted NAME=LABEL, for example \"dts=Tree sampling\"");
+    config.labels = {"dts=Tree", "mean_reward=Reward", "nfe=Budget", "best_of_n=Best", "loss=Loss"};
+    CHECK(contains(read_text_file(write_report(config).folder / "report.md"), "| Tree |"));
+  }
   SECTION("a curve or axis that no run has") {
     config.command = "align";
     write_file_atomically(folder / "runs/a/curve.csv", "nfe,mean_reward\n10,-1\n20,-0.5\n");
@@ -173,6 +190,28 @@ TEST_CASE("runs of different commands", "[unit]") {
     config.axis = "nfes";
     CHECK(message_of([&] { write_report(config); }) == "axis: no run has the column of curve.csv or metrics.csv \"nfes\"; the nearest one is \"nfe\"");
   }
+}
+
+TEST_CASE("numbers that a run wrote as lists have a column each", "[unit]") {
+  TemporaryFolder folder;
+  const auto write = [&](const std::string& name, const std::string& lists) {
+    std::filesystem::create_directories(folder / "runs" / name);
+    write_file_atomically(folder / "runs" / name / "config.json", R"({"seed": 1})");
+    write_file_atomically(folder / "runs" / name / "summary.json", R"({"command": "bench-sampler", "run": "001", "device": "cpu", )" + lists + "}");
+  };
+  write("a", R"("batch_sizes": [1, 8], "eager_ms": [1.5, 4.25], "graph_ms": [])");
+  write("b", R"("batch_sizes": [8], "eager_ms": [4.75], "graph_ms": [2.5], "shares": [0.25, 0.75])");
+  ReportConfig config = config_for(folder, "runs");
+  const std::string csv = read_text_file(write_report(config).folder / "report.csv");
+  INFO(csv);
+  for (const char* column : {"eager_ms.1", "eager_ms.8", "graph_ms.8", "shares.0", "shares.1"}) CHECK(contains(csv, column));
+  for (const char* value : {"1.5", "4.25", "4.75", "2.5", "0.25", "0.75"}) CHECK(contains(csv, value));
+  CHECK_FALSE(contains(csv, "run.0"));
+  config.columns = {"eager_ms"};
+  const std::string chosen = read_text_file(write_report(config).folder / "report.csv");
+  CHECK(contains(chosen, "eager_ms.1"));
+  CHECK(contains(chosen, "eager_ms.8"));
+  CHECK_FALSE(contains(chosen, "graph_ms"));
 }
 
 TEST_CASE("points are drawn, other samples are left out", "[unit]") {
