@@ -6,7 +6,7 @@
         --freq-dim 32 --frames 5 --height 96 --width 128 --text-tokens 16 --repeats 3
 
 The defaults are Wan 2.1 T2V 1.3B at 81 frames of 480 x 832: one pass without guidance, without gradients. Prints one JSON line for each
-mode: {"what", "mode", "ms", "peak_gb", "tokens", "layers", "dtype", "device", "torch", "diffusers"}; ms is the median of --repeats passes by
+mode: {"what", "mode", "ms", "peak_gb", "tokens", "layers", "batch", "text_tokens", "width", "dtype", "device", "torch", "diffusers"}; ms is the median of --repeats passes by
 CUDA events after warm-up, peak_gb the most memory allocated in a pass (null on the CPU). A failure is a line with "error".
 Needs diffusers (0.42.1 was used); nothing is downloaded. torch.compile takes some minutes.
 """
@@ -78,7 +78,7 @@ def main():
     text = torch.randn(a.batch, a.text_tokens, a.text_dim, device=device).to(dtype)
     timestep = torch.full((a.batch,), 500, device=device)
     name = torch.cuda.get_device_name() if device.type == "cuda" else device.type
-    about = {"tokens": size[0] * size[1] * size[2] // 4, "layers": a.layers, "dtype": a.dtype, "device": name, "torch": torch.__version__, "diffusers": diffusers.__version__}
+    about = {"tokens": size[0] * size[1] * size[2] // 4, "layers": a.layers, "batch": a.batch, "text_tokens": a.text_tokens, "width": a.heads * a.head_dim, "dtype": a.dtype, "device": name, "torch": torch.__version__, "diffusers": diffusers.__version__}
     failures = 0
     for mode in a.modes:
         line = {"what": "wan_forward", "mode": mode}
@@ -89,7 +89,7 @@ def main():
             print(json.dumps({**line, "ms": round(ms, 3), "peak_gb": peak and round(peak, 3), **about}), flush=True)
         except RuntimeError as error:  # out of memory, no compiler
             failures += 1
-            print(json.dumps({**line, "error": str(error).splitlines()[0], **about}), flush=True)
+            print(json.dumps({**line, "error": (str(error).splitlines() or [type(error).__name__])[0], **about}), flush=True)
     return 1 if failures else 0
 
 

@@ -142,8 +142,12 @@ std::vector<PeerPass> peer_passes(const BenchDitConfig& config, const std::strin
   const DitWork work = dit_work(config, 0);
   std::vector<PeerPass> passes;
   for (const PeerPass& pass : peer.passes) {
-    if (pass.tokens != work.tokens || pass.layers != config.model.num_layers || pass.dtype != config.dtype) {
-      log_warning("{}: a pass of {} tokens, {} blocks, {}; this run has {}, {}, {}; left out", config.peer, pass.tokens, pass.layers, pass.dtype, work.tokens, config.model.num_layers, config.dtype);
+    const int64_t width = config.model.num_attention_heads * config.model.attention_head_dim;
+    const bool same = pass.tokens == work.tokens && pass.layers == config.model.num_layers && pass.dtype == config.dtype && (pass.batch == 0 || pass.batch == config.batch) &&
+                      (pass.text_tokens == 0 || pass.text_tokens == config.text_tokens) && (pass.width == 0 || pass.width == width);
+    if (!same) {
+      log_warning("{}: a pass of {} tokens, {} blocks, {}, batch {}, {} of text, width {} (0: not said); this run has {}, {}, {}, {}, {}, {}; left out", config.peer, pass.tokens, pass.layers, pass.dtype, pass.batch,
+                  pass.text_tokens, pass.width, work.tokens, config.model.num_layers, config.dtype, config.batch, config.text_tokens, width);
       continue;
     }
     if (pass.device != device) log_warning("{}: it was measured on {}, this run is on {}: the two do not compare", config.peer, pass.device, device);
@@ -212,13 +216,14 @@ void write_results(const RunDirectory& run, const std::vector<std::vector<std::s
 }
 
 BenchDitSummary summary_of(const std::vector<Mix>& mixes, const BenchDitConfig& config, const DitRates& rates, const CardState& card) {
-  BenchDitSummary s{.card = card, .linear_blocks = config.linear_blocks, .ms = {}, .peak_gb = {}, .predicted_peak_gb = {}, .tflop = {}, .tflop_per_s = {}, .floor_ms = {}, .share_of_floor = {}, .speed_up = {}, .over_compiled = {}, .stages_ms = {}, .peer_modes = {}, .peer_ms = {}, .peer_peak_gb = {}};
+  BenchDitSummary s{.card = card, .linear_blocks = {}, .ms = {}, .peak_gb = {}, .predicted_peak_gb = {}, .tflop = {}, .tflop_per_s = {}, .floor_ms = {}, .share_of_floor = {}, .speed_up = {}, .over_compiled = {}, .stages_ms = {}, .peer_modes = {}, .peer_ms = {}, .peer_peak_gb = {}};
   s.tokens = mixes.front().work.tokens;
   s.copy_gb_per_s = rates.copy_gb_per_s;
   s.gemm_tflop_per_s = rates.gemm_tflop_per_s;
   s.self_attention_tflop_per_s = rates.self_attention_tflop_per_s;
   s.cross_attention_tflop_per_s = rates.cross_attention_tflop_per_s;
   for (const Mix& mix : mixes) {
+    s.linear_blocks.push_back(mix.work.linear_blocks);
     s.ms.push_back(mix.ms());
     s.peak_gb.push_back(std::isnan(mix.timing.peak_gb) ? 0 : mix.timing.peak_gb);
     s.predicted_peak_gb.push_back(predicted_peak_gb(config.model, mix.work));
@@ -253,6 +258,9 @@ void run_bench_dit(BenchDitConfig config, const RunOptions& options) {
   for (const auto& [shape, rate] : rates.gemm_at) std::printf("  product %lld x %lld x %lld: %.4g TFLOP/s\n", static_cast<long long>(shape[0]), static_cast<long long>(shape[1]), static_cast<long long>(shape[2]), rate);
   VideoDit model = make_model(config, device);
   const Inputs inputs = make_inputs(config, device);
+  std::vector<std::vector<std::string>> peer_rows;
+  const std::vector<DitStage> dense = dit_stages(config.model, dit_work(config, 0));
+  for (const PeerPass& peer : peers) peer_rows.push_back(peer_cells(peer, total_of(dense), floor_ms(dense, rates)));
   std::vector<Mix> mixes;
   // The row that the others are compared with comes first.
   std::stable_partition(config.linear_blocks.begin(), config.linear_blocks.end(), [](int64_t linear) { return linear == 0; });
@@ -262,14 +270,12 @@ void run_bench_dit(BenchDitConfig config, const RunOptions& options) {
       if (peer.mode == "compiled") mixes.back().over_compiled = peer.ms / mixes.back().ms();
     mixes.back().speed_up = mixes.front().timing.us / mixes.back().timing.us;
     print_mix(mixes.back());
+    write_results(run, peer_rows, mixes, summary_of(mixes, config, rates, card));   // what is measured stays where a later mix fails or the time is up
   }
   card.clocks_after = clocks_and_power(device);
   BenchDitSummary summary = summary_of(mixes, config, rates, card);
-  std::vector<std::vector<std::string>> peer_rows;
-  const std::vector<DitStage> dense = dit_stages(config.model, dit_work(config, 0));
+  for (const auto& cells : peer_rows) print_row(cells);
   for (const PeerPass& peer : peers) {
-    peer_rows.push_back(peer_cells(peer, total_of(dense), floor_ms(dense, rates)));
-    print_row(peer_rows.back());
     summary.peer_modes.push_back(peer.mode);
     summary.peer_ms.push_back(peer.ms);
     summary.peer_peak_gb.push_back(std::isnan(peer.peak_gb) ? 0 : peer.peak_gb);

@@ -57,6 +57,7 @@ struct PeerPass {
   double ms = 0, peak_gb = 0;   // peak: NaN where it is not known
   int64_t tokens = 0, layers = 0;
   std::string dtype, device;
+  int64_t batch = 0, text_tokens = 0, width = 0;   // 0: the line does not say
 };
 struct PeerPasses {
   std::vector<PeerPass> passes;

@@ -76,7 +76,9 @@ PeerPass pass_of(const json& line) {
   check_no_error(line, mode);
   const auto count = [&](const char* key) { return static_cast<int64_t>(positive_number(line, key)); };
   const bool has_peak = line.contains("peak_gb") && line["peak_gb"].is_number();
-  return {mode, positive_number(line, "ms"), has_peak ? line["peak_gb"].get<double>() : kNotMeasured, count("tokens"), count("layers"), text_of(line, "dtype"), text_of(line, "device")};
+  const auto count_or_0 = [&](const char* key) { return line.contains(key) ? count(key) : 0; };
+  return {mode, positive_number(line, "ms"), has_peak ? line["peak_gb"].get<double>() : kNotMeasured, count("tokens"), count("layers"), text_of(line, "dtype"), text_of(line, "device"),
+          count_or_0("batch"), count_or_0("text_tokens"), count_or_0("width")};
 }
 
 // Calls `take` with every line that begins with '{'; what compilers print between the results is passed over. Returns what `take`

@@ -133,6 +133,14 @@ TEST_CASE("bench dit: diffusers' lines are read, and damaged ones are named and 
   REQUIRE(peer.passes.size() == 1);
   CHECK(peer.passes[0].ms == 634.7);
   CHECK(peer.passes[0].tokens == 32760);
+  CHECK(peer.passes[0].batch == 0);   // an older line does not say
+  std::string newer = good;
+  newer.insert(1, R"("batch": 2, "text_tokens": 512, "width": 1536, )");
+  write_file_atomically(folder / "newer.jsonl", newer);
+  const PeerPass said = read_peer_passes(folder / "newer.jsonl").passes.at(0);
+  CHECK(said.batch == 2);
+  CHECK(said.text_tokens == 512);
+  CHECK(said.width == 1536);
   REQUIRE(peer.skipped.size() == 4);
   CHECK(peer.skipped[0] == "line 3: eager: it failed there: \"no compiler\"");
   CHECK(peer.skipped[1] == "line 4: no number \"ms\" above 0");
