@@ -186,11 +186,19 @@ RunDirectory::RunDirectory(const RunOptions& options, ConfigRef& config) : state
   s.record.command_lines.push_back(options.command_line);
   s.record.started.push_back(local_time());
   s.record.seconds.resize(s.record.started.size());
-  write_file_atomically(s.path / "config.json", config_to_json(config) + "\n");
-  s.write_record();
-  write_file_atomically(s.path / "environment.json", to_json(current_environment()) + "\n");
-  log_to_folder(s.path);
-  s.metrics.emplace(s.path / "metrics.csv");
+  try {
+    write_file_atomically(s.path / "config.json", config_to_json(config) + "\n");
+    s.write_record();
+    write_file_atomically(s.path / "environment.json", to_json(current_environment()) + "\n");
+    log_to_folder(s.path);
+    s.metrics.emplace(s.path / "metrics.csv");
+  } catch (...) {   // a full disk: a new folder is not left as half a run, which the next try would be refused for
+    log_to_folder("");
+    std::error_code ignored;
+    for (const char* name : {"config.json", "command.json", "environment.json", "log.txt", "log.jsonl", "metrics.csv"})
+      if (!s.resumed) fs::remove(s.path / name, ignored);
+    throw;
+  }
   log_info("{} {} in {}", s.resumed ? "resuming" : "starting", options.command, s.path.string());
   for (const std::string& change : changes) log_info("{}", change);
 }
