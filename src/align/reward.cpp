@@ -66,8 +66,9 @@ class SquaredNormReward final : public Reward {
 
 class ClipReward final : public Reward {
  public:
-  ClipReward(const std::string& folder, const std::string& caption, at::Device device)
-      : guide_(load_clip_guide(folder, MovingDigitsConfig{}, device)), label_(clip_label(caption)), description_(fmt::format("log p({} | clip), {}", caption, folder)) {}
+  ClipReward(const std::string& folder, const ClipLabel& label, at::Device device)
+      : guide_(load_clip_guide(folder, MovingDigitsConfig{}, device)), label_(label),
+        description_(fmt::format("log p({} | clip), {}", clip_caption(label.digit, label.motion), folder)) {}
   at::Tensor evaluate(const at::Tensor& samples) override {
     const ClipReading reading = guide_->read(samples);
     return to_host(reading.digit_log_prob.select(1, label_.digit) - reading.path_error.select(1, label_.motion));
@@ -83,10 +84,9 @@ class ClipReward final : public Reward {
 bool is_video(const PriorConfig& prior) { return std::holds_alternative<VideoPriorConfig>(prior); }
 
 std::unique_ptr<Reward> build(const ClipRewardConfig& config, const PriorConfig& prior, at::Device device) {
-  const auto* video = std::get_if<VideoPriorConfig>(&prior);
-  if (!video)
+  if (!is_video(prior))
     throw ConfigError(fmt::format("reward clip reads videos, but a prior of type {} makes none: use prior.type video", std::visit([](const auto& p) { return p.kType; }, prior)));
-  return std::make_unique<ClipReward>(config.folder, config.caption.empty() ? video->caption : config.caption, device);
+  return std::make_unique<ClipReward>(config.folder, *asked_clip(config, prior), device);
 }
 
 std::unique_ptr<Reward> build(const ClassifierRewardConfig& config, const PriorConfig& prior, at::Device device) {
@@ -130,6 +130,20 @@ std::vector<int64_t> asked_classes(const RewardConfig& config) {
   if (classifier->digit >= 0) classes = {classifier->digit};
   if (classes.empty()) throw ConfigError("reward classifier names no class: set reward.digit, or reward.digits to a list");
   return classes;
+}
+
+std::optional<ClipLabel> asked_clip(const RewardConfig& config, const PriorConfig& prior) {
+  const auto* clip = std::get_if<ClipRewardConfig>(&config);
+  if (!clip) return std::nullopt;
+  const auto* video = std::get_if<VideoPriorConfig>(&prior);
+  const bool own = !clip->caption.empty() || !video;
+  const std::string& caption = own ? clip->caption : video->caption;
+  if (caption.empty()) throw ConfigError(fmt::format("reward clip asks for nothing: reward.caption and prior.caption are both empty; set reward.caption, for example to \"{}\"", clip_caption(3, 5)));
+  try {
+    return clip_label(caption);
+  } catch (const InputError& error) {
+    throw ConfigError(fmt::format("{}: {}", own ? "reward.caption" : "reward.caption is empty, so prior.caption is asked for", error.what()));
+  }
 }
 
 std::unique_ptr<Reward> make_reward(const RewardConfig& config, const PriorConfig& prior, at::Device device) {

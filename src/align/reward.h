@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "align/reward_config.h"
+#include "data/moving_digits.h"
 #include "models/prior.h"
 
 namespace linden {
@@ -29,5 +30,7 @@ std::unique_ptr<Reward> make_reward(const RewardConfig& config, const PriorConfi
 
 // The classes a classifier reward asks for; empty for other rewards.
 std::vector<int64_t> asked_classes(const RewardConfig& config);
+// What a clip reward asks for; nullopt for other rewards.
+std::optional<ClipLabel> asked_clip(const RewardConfig& config, const PriorConfig& prior);
 
 }  // namespace linden

@@ -61,6 +61,11 @@ void write_samples(const RunDirectory& run, const AlignConfig& config, const Sea
   file.write("samples", samples.cpu());
   file.write("reward", reward);
   file.write("node", node);
+  // What the reward asks every clip to show: linden evaluate measures the clips against it.
+  if (const auto clip = asked_clip(config.reward, config.prior)) {
+    file.write("digit", at::full_like(node, clip->digit));
+    file.write("motion", at::full_like(node, clip->motion));
+  }
   file.attribute("seed", config.run.seed);
   file.attribute("nfe", state.calls.nfe);
   file.close();
