@@ -2,6 +2,9 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <filesystem>
+
+#include "core/run_directory.h"
 #include "tests/support/support.h"
 
 using Catch::Matchers::ContainsSubstring;
@@ -26,4 +29,38 @@ TEST_CASE("scripts refuse options that they do not know", "[unit]") {
   CHECK(run_shell("scripts/demo --shrot").exit_code == 2);
   CHECK_THAT(run_shell("LINDEN_BINARY=/no/linden scripts/demo").output,
              ContainsSubstring("there is no /no/linden; scripts/build makes it"));
+}
+
+// A tool and a test program that only print: what the verdicts are made from.
+TEST_CASE("scripts/bench/sanitize gives a verdict a tag", "[unit]") {
+  const linden::test::TemporaryFolder folder;
+  const auto program = [&](const std::string& name, const std::string& text) {
+    linden::write_file_atomically(folder / name, "#!/bin/sh\n" + text);
+    std::filesystem::permissions(folder / name, std::filesystem::perms::owner_all);
+    return (folder / name).string();
+  };
+  const std::string tests = program("test_cuda", R"(for tag in clean hazard fails slow crash none; do echo "   1  [race_$tag]"; done; echo "  30  [small]")");
+  const std::string tool = program("compute-sanitizer", R"([ "$1" = --help ] && { echo "  --kernel-name arg   filter"; exit; }
+for last in "$@"; do :; done
+case "$*" in *"--kernel-name kns=linden"*) ;; *) exit 9 ;; esac
+case $last in
+  *hazard*) echo "========= RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)"; exit 77 ;;
+  *fails*) echo "========= ERROR SUMMARY: 0 errors"; exit 1 ;;
+  *slow*) exec sleep 20 ;;
+  *crash*) echo "========= Internal Sanitizer Error: no idea"; exit 1 ;;
+  *none*) echo "explicitly skipped: no CUDA device"; exit 255 ;;
+  *) echo "========= ERROR SUMMARY: 0 errors" ;;
+esac)");
+  const std::string sanitize = "COMPUTE_SANITIZER=" + tool + " scripts/bench/sanitize " + tests + " --logs " + (folder / "logs").string() + " --timeout 1 ";
+  const auto all = run_shell(sanitize + "--tool racecheck");
+  INFO(all.output);
+  CHECK(all.exit_code == 1);
+  CHECK_THAT(all.output, ContainsSubstring("race_clean ") && ContainsSubstring("clean: ERROR SUMMARY: 0 errors") && ContainsSubstring("FOUND: RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)") &&
+                             ContainsSubstring("TESTS FAILED: status 1") && ContainsSubstring("no verdict: not done in 1 s") && ContainsSubstring("TOOL ERROR: Internal Sanitizer Error: no idea") &&
+                             ContainsSubstring("no verdict: no CUDA device") && !ContainsSubstring("small"));
+  CHECK(std::filesystem::exists(folder / "logs/racecheck.race_hazard.txt"));
+  CHECK(run_shell(sanitize + "--tag race_clean").exit_code == 0);
+  CHECK(run_shell(sanitize + "--tag race_none").exit_code == 3);
+  CHECK_THAT(run_shell(sanitize + "--tool memcheck").output, ContainsSubstring("memcheck   small "));
+  CHECK_THAT(run_shell("scripts/bench/sanitize no/test_cuda").output, ContainsSubstring("there is no program no/test_cuda; scripts/build makes build/tests/test_cuda"));
 }

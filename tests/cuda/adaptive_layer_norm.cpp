@@ -152,3 +152,28 @@ TEST_CASE("adaptive layer norm kernels: one output alone, a large mean, widths a
     CHECK(relative_error(normed, adaptive_layer_norm({other.to(at::kDouble), {}, {}, {}, {}, {}, {}}).normed) <= 1e-6);
   }
 }
+
+// As the first case, over few rows and with the reference on the CPU: a memory checker and racecheck end on it.
+TEST_CASE("adaptive layer norm kernels alone: small", "[cuda][adaptive_layer_norm][small][race][race_adaptive_layer_norm]") {
+  if (!at::hasCUDA()) SKIP("no CUDA device");
+  constexpr int64_t B = 2, N = 9, M = 128;
+  for (const Types& types : kTypes)
+    for (const auto& present : kPresent) {
+      INFO(c10::toString(types.residual) << " " << c10::toString(types.branch) << " gate " << present[2] << " scale " << present[3] << " weight " << present[5]);
+      const Members members = make_members(B, N, M, types, present, 10);
+      const std::array<at::Tensor, 2> cotangents = {normal({B, N, M}, 7, types.residual), normal({B, N, M}, 8, present[1] ? types.branch : types.residual)};
+      Members exact;
+      for (size_t i = 0; i < 7; ++i)
+        if (present[i]) exact[i] = leaf(members[i].cpu(), at::kDouble);
+      const auto op = [](const AdaptiveLayerNormInputs& in) { return adaptive_layer_norm(in, kEps); };
+      const Result truth = run(op, exact, cotangents), got = run(op, leaves_of(members, {}), {cotangents[0].to(at::kCUDA), cotangents[1].to(at::kCUDA)});
+      const double allowed = types.residual == at::kFloat && types.branch == at::kFloat ? 1e-5 : 3e-2;
+      CHECK(relative_error(got.out.residual.cpu(), truth.out.residual) <= allowed);
+      CHECK(relative_error(got.out.normed.cpu(), truth.out.normed) <= allowed);
+      for (size_t i = 0; i < 7; ++i) {
+        if (!present[i]) continue;
+        INFO("gradient of member " << i);
+        CHECK(relative_error(got.grads[i].cpu(), truth.grads[i]) <= allowed);
+      }
+    }
+}

@@ -134,3 +134,26 @@ TEST_CASE("bias and residual are added in one pass", "[cuda][group_norm]") {
       CHECK(relative_error(bias_residual(c.x.clone(), c.bias, {}), wanted - c.grad.to(at::kDouble)) <= allowed(type));
     }
 }
+
+// Few pixels and the reference on the CPU: a memory checker and racecheck end on it. Groups that straddle vectors, a group a channel.
+TEST_CASE("group norm kernels alone: small", "[cuda][group_norm][small][race][race_group_norm_silu]") {
+  if (!at::hasCUDA()) SKIP("no CUDA device");
+  for (const Shape& s : {Shape{2, 33, 5, 5, 3}, Shape{2, 64, 4, 4, 32}, Shape{1, 96, 9, 11, 32}})
+    for (at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
+      INFO(s.channels << " channels " << toString(type));
+      const Case c = make_case(s, type, true);
+      const GroupNormOptions options{s.groups, 1e-5, true};
+      std::vector<at::Tensor> ours, exact;
+      for (const at::Tensor& t : {c.x, c.shift, c.weight, c.bias}) {
+        ours.push_back(t.clone().detach().requires_grad_(true));
+        exact.push_back(t.cpu().to(at::kDouble).contiguous().detach().requires_grad_(true));
+      }
+      const at::Tensor got = group_norm_silu(ours[0], ours[1], ours[2], ours[3], options);
+      const at::Tensor wanted = group_norm_silu_reference(exact[0], exact[1], exact[2], exact[3], options);
+      got.backward(c.grad);
+      wanted.backward(c.grad.cpu().to(at::kDouble).contiguous());
+      CHECK(relative_error(got.detach().cpu(), wanted.detach()) <= allowed(type));
+      CHECK(relative_error(ours[0].grad().cpu(), exact[0].grad()) <= 3 * allowed(type));
+      CHECK(relative_error(ours[2].grad().cpu(), exact[2].grad()) <= 3 * allowed(type));
+    }
+}

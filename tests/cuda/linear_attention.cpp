@@ -155,6 +155,49 @@ TEST_CASE("linear attention kernels: small problems for a memory checker", "[cud
       for (const int64_t D : {32, 128}) compare(map, {2, 131, 2, D}, dtype, worst, at::tensor({70, 131}, at::kLong));
 }
 
+// For racecheck, which is slow and instruments every kernel it meets: one map, dtype and head dim a case, two tiles of tokens, the
+// reference on the CPU so that no other kernel runs. The bounds are wide; the matrix above has the tight ones.
+static void check_alone(const char* map_name, at::ScalarType dtype, int64_t D) {
+  if (!at::hasCUDA()) SKIP("no CUDA device");
+  const FeatureMapConfig map = feature_map_of(map_name);
+  LinearAttentionInputs in = attention_inputs(map, {2, 65, 1, D}, dtype);
+  in.num_valid = at::tensor({65, 33}, at::kLong);
+  const at::Tensor grad_out = test::normal({2, 65, 1, D}, 99, dtype);
+  const std::vector<at::Tensor> truth = plain(map, test::to_dtype(in, at::kDouble), grad_out.to(at::kDouble));
+  REQUIRE(linear_attention_cuda_refusal(on_gpu(in, dtype), map, true) == "");
+  const std::vector<at::Tensor> ours = kernel(map, on_gpu(in, dtype), grad_out.to(at::kCUDA));
+  for (size_t i = 0; i < ours.size(); ++i) {
+    INFO(kNames[i]);
+    CHECK(relative_error(ours[i].cpu(), truth[i]) <= (dtype == at::kFloat ? 1e-4 : 5e-2));
+  }
+}
+
+#define LINDEN_RACE_CASE(map, type, dtype, D)                                                       \
+  TEST_CASE("linear attention kernels alone: " #map ", " #type ", head dim " #D,                    \
+            "[cuda][linear_attention][race][race_" #map "_" #type "_" #D "]") {                     \
+    check_alone(#map, dtype, D);                                                                    \
+  }
+// Every map in both engines; every width and padded width, and fp16, once more by Hedgehog.
+LINDEN_RACE_CASE(hedgehog, bf16, at::kBFloat16, 64)
+LINDEN_RACE_CASE(hedgehog, fp32, at::kFloat, 64)
+LINDEN_RACE_CASE(softmax, bf16, at::kBFloat16, 64)
+LINDEN_RACE_CASE(softmax, fp32, at::kFloat, 64)
+LINDEN_RACE_CASE(elu_plus_one, bf16, at::kBFloat16, 64)
+LINDEN_RACE_CASE(elu_plus_one, fp32, at::kFloat, 64)
+LINDEN_RACE_CASE(relu, bf16, at::kBFloat16, 64)
+LINDEN_RACE_CASE(relu, fp32, at::kFloat, 64)
+LINDEN_RACE_CASE(exp, bf16, at::kBFloat16, 64)
+LINDEN_RACE_CASE(exp, fp32, at::kFloat, 64)
+LINDEN_RACE_CASE(taylor2, bf16, at::kBFloat16, 64)
+LINDEN_RACE_CASE(taylor2, fp32, at::kFloat, 64)
+LINDEN_RACE_CASE(hedgehog, fp16, at::kHalf, 64)
+LINDEN_RACE_CASE(hedgehog, bf16, at::kBFloat16, 32)
+LINDEN_RACE_CASE(hedgehog, bf16, at::kBFloat16, 96)
+LINDEN_RACE_CASE(hedgehog, bf16, at::kBFloat16, 128)
+LINDEN_RACE_CASE(hedgehog, fp32, at::kFloat, 128)
+LINDEN_RACE_CASE(hedgehog, fp16, at::kHalf, 128)
+#undef LINDEN_RACE_CASE
+
 TEST_CASE("linear attention kernels: padding is neither read nor written but for zeros", "[cuda][linear_attention]") {
   if (!at::hasCUDA()) SKIP("no CUDA device");
   const at::Tensor num_valid = at::tensor({0, 65, 200, 1}, at::kLong);

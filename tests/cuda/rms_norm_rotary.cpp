@@ -126,3 +126,24 @@ TEST_CASE("RMSNorm and rotary kernels: a gradient for x alone, from an expanded 
   CHECK(relative_error(a.grad().narrow(1, 2, 7), b.grad().narrow(1, 2, 7)) <= 1e-6);
   CHECK_FALSE(weight.grad().defined());
 }
+
+// As the first case, with one block of rows or two and the reference on the CPU: a memory checker and racecheck end on it.
+TEST_CASE("RMSNorm and rotary kernels alone: small", "[cuda][rms_norm_rotary][small][race][race_rms_norm_rotary]") {
+  if (!at::hasCUDA()) SKIP("no CUDA device");
+  constexpr int64_t B = 2, N = 9, H = 2;
+  for (const int64_t D : {32, 128})
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
+      INFO(c10::toString(type) << " head dim " << D);
+      const at::Tensor x = normal({B, N, H * D}, 1, type), weight = 1 + 0.3 * normal({H * D}, 2, at::kFloat), cotangent = normal({B, N, H, D}, 3, type);
+      const auto op = [&](at::ScalarType dtype, at::Device device) {
+        const RotaryTable cpu = make_rotary_table({1, 1, N}, D, dtype, at::kCPU), table{cpu.cos.to(device), cpu.sin.to(device)};
+        return [=](const at::Tensor& a, const at::Tensor& w) { return rms_norm_rotary(a, w, H, table); };
+      };
+      const Result truth = run(op(at::kDouble, at::kCPU), leaf(x, at::kDouble), leaf(weight, at::kDouble), cotangent);
+      const Result got = run(op(at::kFloat, at::kCUDA), leaf(x.to(at::kCUDA), type), leaf(weight.to(at::kCUDA), at::kFloat), cotangent.to(at::kCUDA));
+      const double allowed = type == at::kFloat ? 1e-5 : 1e-2;
+      CHECK(relative_error(got.out.cpu(), truth.out) <= allowed);
+      CHECK(relative_error(got.grad_x.cpu(), truth.grad_x) <= allowed);
+      CHECK(relative_error(got.grad_weight.cpu(), truth.grad_weight) <= allowed);
+    }
+}
