@@ -1,6 +1,7 @@
 #include "io/digest.h"
 
 #include <fmt/format.h>
+#include <zlib.h>
 
 #include <array>
 #include <bit>
@@ -110,5 +111,8 @@ std::string hex_digest(std::span<const std::byte> bytes) {
 
 std::string md5_hex(std::span<const std::byte> bytes) { return hex_digest<Md5>(bytes); }
 std::string sha256_hex(std::span<const std::byte> bytes) { return hex_digest<Sha256>(bytes); }
+std::string crc32_hex(std::span<const std::byte> bytes) {
+  return fmt::format("{:08x}", crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
 
 }  // namespace linden

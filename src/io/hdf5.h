@@ -19,6 +19,9 @@ class Hdf5Writer {
   ~Hdf5Writer();                                                       // without close(): the temporary file is removed
   // u8, i8, i16, i32, i64, f32, f64; f16 and bf16 as f32, bool as u8; any shape, CPU or GPU.
   void write(const std::string& name, const at::Tensor& array);
+  // The same in one piece and uncompressed, for arrays that are mapped instead of read. Returns the byte of the file at which
+  // the elements start.
+  int64_t write_plain(const std::string& name, const at::Tensor& array);
   void attribute(const std::string& name, const std::string& value);   // on the root group
   void attribute(const std::string& name, int64_t value);
   void attribute(const std::string& name, double value);

@@ -64,10 +64,10 @@ std::vector<hsize_t> chunk_shape(at::IntArrayRef shape, uint64_t element_bytes) 
   return chunk;
 }
 
-Hdf5Handle creation_properties(const at::Tensor& array) {
+Hdf5Handle creation_properties(const at::Tensor& array, bool in_one_piece) {
   Hdf5Handle properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   H5Pset_obj_track_times(properties, false);  // equal arrays give equal files
-  if (array.dim() == 0 || array.nbytes() <= kContiguousBytes) return properties;
+  if (in_one_piece || array.dim() == 0 || array.nbytes() <= kContiguousBytes) return properties;
   const auto chunk = chunk_shape(array.sizes(), array.element_size());
   H5Pset_chunk(properties, static_cast<int>(chunk.size()), chunk.data());
   H5Pset_shuffle(properties);
@@ -99,6 +99,8 @@ struct Hdf5Writer::State {
                                          pending.target().string(), what, reason));
   }
   void write_attribute(const std::string& name, hid_t stored, hid_t memory, const void* value);
+  // The address of the elements, or HADDR_UNDEF where they are not in one piece.
+  haddr_t write_array(const std::string& name, const at::Tensor& array, bool in_one_piece);
 
   PendingFile pending;
   Hdf5Sink sink;
@@ -115,8 +117,16 @@ Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) : state_(std::make_uni
 
 Hdf5Writer::~Hdf5Writer() = default;
 
-void Hdf5Writer::write(const std::string& name, const at::Tensor& array) {
-  state_->require_open();
+void Hdf5Writer::write(const std::string& name, const at::Tensor& array) { state_->write_array(name, array, /*plain=*/false); }
+
+int64_t Hdf5Writer::write_plain(const std::string& name, const at::Tensor& array) {
+  const haddr_t address = state_->write_array(name, array, /*plain=*/true);
+  check(address != HADDR_UNDEF, "Hdf5Writer: '{}' has no elements, and so no place in the file", name);
+  return static_cast<int64_t>(address);
+}
+
+haddr_t Hdf5Writer::State::write_array(const std::string& name, const at::Tensor& array, bool in_one_piece) {
+  require_open();
   check_name(name);
   check(array.defined() && array.layout() == at::kStrided, "Hdf5Writer: {} is undefined or sparse", name);
   const at::Tensor plain = storable(array);
@@ -133,14 +143,16 @@ void Hdf5Writer::write(const std::string& name, const at::Tensor& array) {
   H5Pset_create_intermediate_group(links, 1);
   const Hdf5Handle access(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose);
   H5Pset_chunk_cache(access, 0, 0, 1);  // each chunk goes to the disk at once, where a failure is ours to see
-  const Hdf5Handle properties = creation_properties(plain);
-  Hdf5Handle dataset(H5Dcreate2(state_->file, name.c_str(), type->file, space, links, properties, access), H5Dclose);
+  const Hdf5Handle properties = creation_properties(plain, in_one_piece);
+  Hdf5Handle dataset(H5Dcreate2(file, name.c_str(), type->file, space, links, properties, access), H5Dclose);
   const std::string what = "dataset '" + name + "'";
-  state_->require(dataset.valid(), what);
+  require(dataset.valid(), what);
   const bool written =
       plain.numel() == 0 || H5Dwrite(dataset, type->memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, plain.const_data_ptr()) >= 0;
-  state_->require(written, what);
-  state_->require(dataset.close(), what);
+  require(written, what);
+  const haddr_t address = H5Dget_offset(dataset);
+  require(dataset.close(), what);
+  return address;
 }
 
 void Hdf5Writer::State::write_attribute(const std::string& name, hid_t stored, hid_t memory, const void* value) {

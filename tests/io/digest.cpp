@@ -26,6 +26,12 @@ TEST_CASE("SHA-256: the vectors of FIPS 180", "[truth]") {
   CHECK(sha256(std::string(1000000, 'a')) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+TEST_CASE("CRC-32: the check value of its catalogue", "[truth]") {
+  const auto crc32 = [](std::string_view text) { return crc32_hex(std::as_bytes(std::span(text))); };
+  CHECK(crc32("") == "00000000");
+  CHECK(crc32("123456789") == "cbf43926");
+}
+
 TEST_CASE("digests around the end of a block, as hashlib has them", "[golden]") {
   CHECK(md5(std::string(55, 'x')) == "04364420e25c512fd958a70738aa8f72");
   CHECK(md5(std::string(56, 'x')) == "668a72d5ba17f08e62dabcafad6db14b");

@@ -85,6 +85,24 @@ TEST_CASE("what is written to HDF5 is read back", "[unit]") {
   CHECK(reader.real_attribute("scale") == 0.125);
 }
 
+TEST_CASE("a plain array lies in the file as it is in memory, at the place that was returned", "[unit]") {
+  test::TemporaryFolder folder;
+  const at::Tensor large = at::randn({300, 3, 40, 31}), small = at::arange(5, at::kShort);
+  Hdf5Writer writer(folder / "plain.h5");
+  const int64_t at_large = writer.write_plain("large", large), at_small = writer.write_plain("group/small", small);
+  CHECK_THAT(message_of([&] { writer.write_plain("none", at::empty({0})); }), ContainsSubstring("'none' has no elements"));
+  writer.close();
+  const std::string bytes = read_text_file(folder / "plain.h5");
+  const auto lies_at = [&](const at::Tensor& array, int64_t offset) {
+    return bytes.compare(static_cast<size_t>(offset), array.nbytes(), std::string(static_cast<const char*>(array.const_data_ptr()), array.nbytes())) == 0;
+  };
+  CHECK(lies_at(large, at_large));
+  CHECK(lies_at(small, at_small));
+  const Hdf5Reader reader(folder / "plain.h5");
+  CHECK(at::equal(reader.read("large"), large));
+  CHECK(at::equal(reader.read("group/small"), small));
+}
+
 TEST_CASE("a writer that is not closed leaves the old file and nothing else", "[unit]") {
   test::TemporaryFolder folder;
   {
