@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/run_directory.h"
+#include "models/wan_checkpoint.h"
 
 namespace linden {
 namespace {
@@ -32,6 +33,19 @@ void read_file(const fs::path& file, File& out) {
   from_json(read_text_file(file), file.string(), out, /*allow_unknown=*/true);
 }
 
+// A model without its networks.
+VideoModel open_video_model(const fs::path& folder) {
+  check_input(fs::is_directory(folder), "{}: no such model folder", folder.string());
+  VideoModelIndex index;
+  read_file(folder / "model_index.json", index);
+  check_input(index.sample_shape.size() == 4, "{}: sample_shape has {} numbers, wanted channels, frames, rows and columns",
+              (folder / "model_index.json").string(), index.sample_shape.size());
+  VideoModel model;
+  read_file(folder / "scheduler" / "scheduler_config.json", model.scheduler);
+  model.sample_shape = index.sample_shape;
+  return model;
+}
+
 }  // namespace
 
 void visit_fields(FieldVisitor& v, FlowSchedulerFile& c) {
@@ -40,23 +54,25 @@ void visit_fields(FieldVisitor& v, FlowSchedulerFile& c) {
   visit(v, Field("shift", "of the noise levels").above(0), c.shift);
 }
 
+VideoModelLayout read_video_model_layout(const fs::path& folder) {
+  VideoModel model = open_video_model(folder);
+  VideoModelLayout layout{{}, model.scheduler, model.sample_shape};
+  const fs::path transformer = folder / "transformer";
+  if (model_class_name(transformer) == VideoDitConfig::kClassName) layout.transformer = read_model_config<VideoDitConfig>(transformer);
+  else from_json(WanCheckpoint(transformer).config_text(VideoDitConfig::nullable_keys()), (transformer / "config.json").string(), layout.transformer);
+  return layout;
+}
+
 VideoModel load_video_model(const fs::path& folder, const std::string& weights, at::ScalarType dtype, at::Device device) {
-  check_input(fs::is_directory(folder), "{}: no such model folder", folder.string());
-  VideoModelIndex index;
-  read_file(folder / "model_index.json", index);
-  check_input(index.sample_shape.size() == 4, "{}: sample_shape has {} numbers, wanted channels, frames, rows and columns",
-              (folder / "model_index.json").string(), index.sample_shape.size());
-  VideoModel model;
-  read_file(folder / "scheduler" / "scheduler_config.json", model.scheduler);
+  VideoModel model = open_video_model(folder);
   model.transformer = load_video_dit(folder / "transformer", weights);
   model.text_encoder = load_text_encoder(folder / "text_encoder", weights);
-  model.sample_shape = index.sample_shape;
   const VideoDitConfig& config = model.transformer->config();
   check_input(model.text_encoder->text_dim() == config.text_dim && model.text_encoder->max_length() <= config.text_len,
               "{}: the text encoder gives {} tokens of {} numbers, but the transformer takes at most {} of {}", folder.string(), model.text_encoder->max_length(),
               model.text_encoder->text_dim(), config.text_len, config.text_dim);
-  check_input(index.sample_shape[0] == config.in_channels && num_output_channels(config) == config.in_channels,
-              "{}: samples have {} channels, but the transformer takes {} and returns {}", folder.string(), index.sample_shape[0], config.in_channels,
+  check_input(model.sample_shape[0] == config.in_channels && num_output_channels(config) == config.in_channels,
+              "{}: samples have {} channels, but the transformer takes {} and returns {}", folder.string(), model.sample_shape[0], config.in_channels,
               num_output_channels(config));
   model.transformer->to(device, dtype);
   model.text_encoder->to(device);

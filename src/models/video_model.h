@@ -24,6 +24,14 @@ struct FlowSchedulerFile {
 };
 void visit_fields(FieldVisitor& v, FlowSchedulerFile& c);
 
+// What a video model's folder says of it, without its weights.
+struct VideoModelLayout {
+  VideoDitConfig transformer;
+  FlowSchedulerFile scheduler;
+  std::vector<int64_t> sample_shape;   // C, F, Y, X of what it was trained on
+};
+VideoModelLayout read_video_model_layout(const std::filesystem::path& folder);   // throws InputError
+
 struct VideoModel {
   VideoDit transformer{nullptr};
   std::shared_ptr<TextEncoder> text_encoder;
