@@ -51,9 +51,9 @@ void run(const CommandLine& line) {
   resolve_trajectories(config, layout);
   fmt::print("{}\n", settings_table(config));
   std::fflush(stdout);
+  const std::filesystem::path folder = config.run.output.empty() ? "runs" : config.run.output;
   if (line.dry_run) {
     const TrajectoryManifest manifest = describe_trajectories(config, layout, "");
-    const std::filesystem::path folder = config.run.output.empty() ? "runs" : config.run.output;
     fmt::print("{}", cost_text(manifest, layout, folder));
     std::fflush(stdout);
     require_room(manifest, folder);
@@ -62,7 +62,9 @@ void run(const CommandLine& line) {
   const at::Device device = set_up_device(config.run, config.precision == "fp32" ? Float32Math::kExact : Float32Math::kTf32);
   const TrajectoryManifest manifest = describe_trajectories(config, layout, video_model_digest(config.teacher, config.weights));
   const VideoModel teacher = load_video_model(config.teacher, config.weights, config.precision == "bf16" ? at::kBFloat16 : at::kFloat, device);
-  teacher_velocity(teacher, manifest, device);   // a prompt that the teacher cannot read is named before there is a folder
+  // What would stop the run is said before there is a folder.
+  teacher_velocity(teacher, manifest, device);
+  if (!line.resume) require_room(manifest, folder);
   ConfigRefOf<TrajectoriesConfig> ref(config);
   RunDirectory run({line.command, file.stem().string(), config.run.output, line.resume, line.text}, ref);
   const AttentionRun attention(config.run, run);

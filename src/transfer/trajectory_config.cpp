@@ -33,7 +33,7 @@ void visit_fields(FieldVisitor& v, TrajectoriesConfig& c) {
   visit(v, Field("prompts", "file of prompts, one a line"), c.prompts);
   visit(v, Field("prompt_order", "prompt of trajectory i. cycle: i mod their number; shuffled: the same, each round in another order by the seed").one_of({"cycle", "shuffled"}), c.prompt_order);
   visit(v, Field("negative_prompt", "what guidance moves away from; empty: no condition"), c.negative_prompt);
-  visit(v, Field("num_trajectories", "paths from noise to data").at_least(1), c.num_trajectories);
+  visit(v, Field("num_trajectories", "paths from noise to data").between(1, 1e9), c.num_trajectories);
   visit(v, Field("sampler", "the teacher's sampler"), c.sampler);
   visit(v, Field("shift_from", "whose timestep shift. model: that of the teacher's scheduler/scheduler_config.json; sampler: sampler.shift").one_of({"model", "sampler"}), c.shift_from);
   visit(v, Field("guidance", "of the teacher; the velocity that is kept is the guided one"), c.guidance);

@@ -33,6 +33,12 @@ void resolve_size(int64_t& size, int64_t of_model, int64_t patch, const char* ke
   if (size % patch != 0) throw ConfigError(fmt::format("{} is {}, but the teacher cuts it into patches of {}; wanted a multiple", key, size, patch));
 }
 
+// Most bytes of all shards' files from `first` on.
+int64_t files_bound(const TrajectoryManifest& m, int64_t first) {
+  const int64_t shards = m.num_shards() - first;
+  return shards <= 0 ? 0 : (shards - 1) * shard_file_bound(m, first) + shard_file_bound(m, m.num_shards() - 1);
+}
+
 // The shards of an earlier part of the run that need not be made again.
 void take_finished(TrajectoryManifest& manifest, const RunDirectory& run) {
   if (!run.resumed() || !fs::exists(run.file(kManifestFile))) return;
@@ -167,7 +173,7 @@ TrajectoryManifest describe_trajectories(const TrajectoriesConfig& config, const
 TrajectoriesCost trajectories_cost(const TrajectoryManifest& m) {
   TrajectoriesCost cost;
   cost.bytes = m.num_trajectories * m.trajectory_bytes();
-  for (int64_t shard = 0; shard < m.num_shards(); ++shard) cost.bytes_on_disk += shard_file_bound(m, shard);
+  cost.bytes_on_disk = files_bound(m, 0);
   cost.nfe = m.num_trajectories * m.num_steps;
   cost.network_calls = cost.nfe * (guidance_needs_unconditional(m.guidance) ? 2 : 1);
   return cost;
@@ -180,10 +186,8 @@ int64_t free_bytes_of(const fs::path& folder) {
 }
 
 void require_room(const TrajectoryManifest& manifest, const fs::path& folder, const FreeBytes& free_bytes) {
-  int64_t needed = 0;
   const auto finished = static_cast<int64_t>(manifest.shards.file.size());
-  for (int64_t shard = finished; shard < manifest.num_shards(); ++shard) needed += shard_file_bound(manifest, shard);
-  const int64_t free = free_bytes(folder);
+  const int64_t needed = files_bound(manifest, finished), free = free_bytes(folder);
   check_input(free >= needed, "{}: no room for these trajectories: {} shards need {} bytes ({:.2f} GB), and {} ({:.2f} GB) are free; choose another --output, fewer num_trajectories or kept steps",
               folder.string(), manifest.num_shards() - finished, needed, gb(needed), free, gb(free));
 }

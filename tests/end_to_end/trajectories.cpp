@@ -85,5 +85,7 @@ TEST_CASE("trajectories: what is wrong is said before there is a folder", "[e2e]
   CHECK_THAT(fails(" --set teacher=nowhere"), ContainsSubstring("nowhere: no such model folder"));
   CHECK_THAT(fails(" --set teacher="), ContainsSubstring("teacher is empty"));
   CHECK_THAT(fails(" --set keep.steps=[99] --set keep.every=1"), ContainsSubstring("keep.steps has 99, but the sampler has 10 steps"));
-  CHECK_THAT(fails(" --dry-run --set num_trajectories=1000000000000"), ContainsSubstring("no room for these trajectories"));
+  write_file_atomically(folder / "prompts.txt", "a up\n");
+  CHECK_THAT(fails(" --set num_trajectories=1000000000"), ContainsSubstring("no room for these trajectories"));
+  CHECK_THAT(fails(" --dry-run --set num_trajectories=1000000000"), ContainsSubstring("no room for these trajectories"));
 }
