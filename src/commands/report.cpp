@@ -1,10 +1,11 @@
-// linden report: a set of run folders as one report.
+// linden report: a set of run folders as one report, or one transfer in detail.
 #include <fmt/format.h>
 
 #include "commands/command.h"
 #include "core/error.h"
 #include "core/run_directory.h"
 #include "experiment/report.h"
+#include "experiment/transfer_report.h"
 
 namespace linden {
 
@@ -14,6 +15,11 @@ void run_report(const CommandLine& line) {
   ReportConfig config;
   for (const std::string& note : read_config({line.option("config"), line.assignments, false}, config)) fmt::print(stderr, "{}\n", note);
   if (!line.positional.empty()) config.runs = line.positional;
+  if (config.runs.size() == 1 && line.option("config").empty() && is_transfer_run(config.runs[0])) {
+    if (line.dry_run) fmt::print("{}\n1 transfer would be reported: {}\n", to_json(config), config.runs[0]);
+    else fmt::print("1 transfer reported: {}\n", write_transfer_report(config.runs[0], config.output).string());
+    return;
+  }
   if (line.dry_run) {
     const RunCollection collection = collect_runs({config.runs.begin(), config.runs.end()});
     fmt::print("{}\n{} run(s) would be reported, {} cannot be\n", to_json(config), collection.runs.size(), collection.broken.size());
@@ -29,7 +35,7 @@ void run_report(const CommandLine& line) {
 Command report_command() {
   Command command;
   command.name = "report";
-  command.summary = "turns run folders into tables, figures and one HTML file";
+  command.summary = "turns run folders into tables, figures and one HTML file; one transfer alone is reported in detail";
   command.usage = "linden report DIR [DIR ...] --output DIR2 [--config report.json] [options]";
   command.example = "linden report runs/quickstart --output runs/quickstart/report";
   command.own_options = {{"config", "JSON file of the report: rows, columns, curves, published numbers"}};

@@ -14,7 +14,8 @@ struct CsvColumns {
   const std::vector<double>* find(const std::string& name) const;
 };
 
-// InputError: missing file, no header, or a row with another number of cells than the header (names the line).
+// InputError: missing file, no header, or a row with another number of cells than the header (names the line);
+// a last line without its end is left out if cells are missing.
 CsvColumns read_csv_columns(const std::filesystem::path& file);
 
 }  // namespace linden

@@ -19,14 +19,24 @@ struct Curve {
   std::string label;
   std::vector<double> x, y;
   std::vector<double> low, high;   // band; empty or as long as y
+  std::string colour = {};         // "#rrggbb"; empty: by its place among the curves
+};
+// Where the colours of curves mean a number: a bar under the legend, from `low` to `high`.
+struct ColourBar {
+  std::string label, low, high;
+  bool shown() const { return !label.empty(); }
 };
 struct CurveFigure {
   std::string title;
   Axis x, y;
   std::vector<Curve> curves;
   std::vector<std::pair<std::string, double>> horizontal_lines;  // reference values, dashed
+  std::vector<std::pair<std::string, double>> vertical_lines = {};   // events, labelled above
+  ColourBar colour_bar = {};
   int64_t width = 640, height = 400;
 };
+// Colour of a place in 0..1 on that bar: viridis without the yellow that white swallows.
+std::string scale_colour(double position);
 std::string curves_svg(const CurveFigure& figure);
 
 struct BarFigure {
@@ -37,6 +47,27 @@ struct BarFigure {
   int64_t width = 640, height = 400;
 };
 std::string bars_svg(const BarFigure& figure);
+
+// Values over x (columns) and ranges of y (rows) as colours.
+struct HeatMapFigure {
+  std::string title, x_label, y_label, value_label;
+  std::vector<double> x;                           // rising; a column reaches half way to its neighbours
+  std::vector<std::pair<double, double>> y;        // low and high edge of each row, rising
+  std::vector<std::vector<double>> values;         // [rows][columns]; NaN (and <= 0 where logarithmic): left empty
+  bool logarithmic = true;                         // the colours
+  std::vector<std::pair<std::string, double>> vertical_lines;
+  int64_t width = 640, height = 340;
+};
+std::string heat_map_svg(const HeatMapFigure& figure);
+
+// Rows of numbered cells, each of one kind (which layers of a network are what).
+struct CellFigure {
+  std::string title, x_label;
+  std::vector<std::string> kinds;                                       // in the legend; at most seven
+  std::vector<std::pair<std::string, std::vector<int64_t>>> rows;       // label, kind of each cell
+  int64_t width = 640;
+};
+std::string cells_svg(const CellFigure& figure);
 
 struct ScatterFigure {
   std::string title;

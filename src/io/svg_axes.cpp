@@ -161,6 +161,36 @@ double draw_heading(Canvas& canvas, int64_t width, const std::string& title, con
   return y + 12;
 }
 
+double draw_colour_bar(Canvas& canvas, double top, const ColourBar& scale) {
+  constexpr double kMargin = 12, kBarWidth = 132, kBarHeight = 10;
+  constexpr int kSteps = 33;
+  const double baseline = top + 9;
+  double x = kMargin;
+  const auto put = [&](const std::string& words) {
+    canvas.text({x, baseline}, words, {.size = kLegendSize});
+    x = std::round(x + text_width(words, kLegendSize) + 11);
+  };
+  put(scale.label);
+  put(scale.low);
+  for (int i = 0; i < kSteps; ++i)
+    canvas.rectangle({x + kBarWidth * i / kSteps, top}, kBarWidth / kSteps, kBarHeight, scale_colour((i + 0.5) / kSteps));
+  x += kBarWidth + 9;
+  put(scale.high);
+  return top + 22;
+}
+
+void draw_events(Canvas& canvas, const PlotArea& area, const Scale& x, const std::vector<std::pair<std::string, double>>& events) {
+  double free_from = area.left;   // labels that would touch are left out
+  for (const auto& [label, value] : events) {
+    const double at = x(value), half = text_width(label, kTickSize) / 2;
+    canvas.line({at, area.top}, {at, area.bottom}, {kInk, 1.1, "4 3"});
+    const double middle = std::clamp(at, area.left + half, std::max(area.left + half, area.right - half));
+    if (middle - half < free_from) continue;
+    canvas.text({middle, area.top - 5}, label, {.size = kTickSize, .anchor = Anchor::kMiddle});
+    free_from = middle + half + 6;
+  }
+}
+
 double y_label_room(bool logarithmic, std::pair<double, double> range, double height) {
   double widest = 0;
   const int wanted = wanted_ticks(0, height, false);

@@ -62,6 +62,12 @@ struct PlotArea {
 
 // Draws the title and, in rows under it, the legend; returns where they end.
 double draw_heading(Canvas& canvas, int64_t width, const std::string& title, const std::vector<LegendEntry>& legend);
+// A bar of colours with its label and the numbers at its ends, in the row at `top`; returns where it ends.
+double draw_colour_bar(Canvas& canvas, double top, const ColourBar& scale);
+// Room above the plot for the labels of events.
+inline constexpr double kEventRoom = 12;
+// Dashed lines across the plot, their labels above it; in rising order.
+void draw_events(Canvas& canvas, const PlotArea& area, const Scale& x, const std::vector<std::pair<std::string, double>>& events);
 // Room for the labels of a vertical axis with this range.
 double y_label_room(bool logarithmic, std::pair<double, double> range, double height);
 // Grid lines, tick labels and the axis titles.

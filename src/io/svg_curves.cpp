@@ -14,6 +14,9 @@ using namespace svg;
 constexpr size_t kMarkedPoints = 24;   // a curve of at most so many points shows them
 constexpr size_t kDensePoints = 2000;  // a curve of more points is drawn thin: it is a cloud
 
+std::string colour_of(const Curve& curve, size_t index) { return curve.colour.empty() ? series_colour(index) : curve.colour; }
+std::string dashes_of(const Curve& curve, size_t index) { return curve.colour.empty() ? series_dashes(index) : ""; }
+
 void check_curve(const Curve& curve) {
   check(curve.x.size() == curve.y.size(), "curves_svg: curve '{}' has {} x and {} y", curve.label, curve.x.size(),
         curve.y.size());
@@ -87,11 +90,11 @@ void draw_band(Canvas& canvas, const Curve& curve, const Scale& x, const Scale& 
 }
 
 void draw_curve(Canvas& canvas, const Curve& curve, const Scale& x, const Scale& y, size_t index) {
-  const std::string colour = series_colour(index);
+  const std::string colour = colour_of(curve, index);
   const bool marked = curve.x.size() <= kMarkedPoints;
   for (const Run& run : runs_of(curve.x, curve.y, x, y)) {
     if (run.size() > 1)
-      canvas.polyline(thinned(run), {colour, run.size() > kDensePoints ? 0.9 : 1.8, series_dashes(index)});
+      canvas.polyline(thinned(run), {colour, run.size() > kDensePoints ? 0.9 : 1.8, dashes_of(curve, index)});
     if (!marked && run.size() > 1) continue;
     for (const Point& point : run) canvas.circle(point, 2.6, colour);
   }
@@ -103,6 +106,11 @@ const char* reference_dashes(size_t index) {
 }
 
 }  // namespace
+
+std::string scale_colour(double position) {
+  constexpr double kDarkPart = 0.9;
+  return viridis(kDarkPart * position);
+}
 
 std::string curves_svg(const CurveFigure& figure) {
   check(figure.width >= 160 && figure.height >= 120, "curves_svg: {} x {} pixels are too few", figure.width,
@@ -119,18 +127,21 @@ std::string curves_svg(const CurveFigure& figure) {
       if (!curve.low.empty()) y_extent.include(curve.low[i]);
       if (!curve.low.empty()) y_extent.include(curve.high[i]);
     }
-    legend.push_back({curve.label, series_colour(c), series_dashes(c)});
+    legend.push_back({curve.label, colour_of(curve, c), dashes_of(curve, c)});
   }
   for (size_t i = 0; i < figure.horizontal_lines.size(); ++i) {
     y_extent.include(figure.horizontal_lines[i].second);
     legend.push_back({figure.horizontal_lines[i].first, kMuted, reference_dashes(i)});
   }
+  for (const auto& event : figure.vertical_lines) x_extent.include(event.second);
   const auto x_range = x_extent.padded(0.015), y_range = y_extent.padded(0.05);
   const auto width = static_cast<double>(figure.width), height = static_cast<double>(figure.height);
 
   Canvas canvas(figure.width, figure.height);
   PlotArea area;
   area.top = draw_heading(canvas, figure.width, figure.title, legend);
+  if (figure.colour_bar.shown()) area.top = draw_colour_bar(canvas, area.top - 4, figure.colour_bar);
+  if (!figure.vertical_lines.empty()) area.top += kEventRoom;
   area.bottom = std::max(height - (figure.x.label.empty() ? 26 : 42), area.top + 20);
   area.left = y_label_room(figure.y.logarithmic, y_range, area.bottom - area.top) + (figure.y.label.empty() ? 8 : 24);
   area.right = width - 18;
@@ -138,12 +149,13 @@ std::string curves_svg(const CurveFigure& figure) {
   const Scale y(figure.y.logarithmic, y_range, area.bottom, area.top);
   draw_x_axis(canvas, area, x, figure.x.label);
   draw_y_axis(canvas, area, y, figure.y.label);
-  for (size_t c = 0; c < figure.curves.size(); ++c) draw_band(canvas, figure.curves[c], x, y, series_colour(c));
+  for (size_t c = 0; c < figure.curves.size(); ++c) draw_band(canvas, figure.curves[c], x, y, colour_of(figure.curves[c], c));
   for (size_t i = 0; i < figure.horizontal_lines.size(); ++i) {
     const double value = figure.horizontal_lines[i].second;
     if (y.shows(value)) canvas.line({area.left, y(value)}, {area.right, y(value)}, {kMuted, 1.3, reference_dashes(i)});
   }
   for (size_t c = 0; c < figure.curves.size(); ++c) draw_curve(canvas, figure.curves[c], x, y, c);
+  draw_events(canvas, area, x, figure.vertical_lines);
   return canvas.finish();
 }
 

@@ -3,6 +3,7 @@
 
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 #include <cmath>
 
 #include "core/config.h"
@@ -244,6 +245,10 @@ TEST_CASE("CSV columns", "[unit]") {
   CHECK(std::isnan(columns.find("x")->at(1)));
   CHECK(std::isnan(columns.find("x")->at(2)));
   CHECK(columns.find("y") == nullptr);
+  write_file_atomically(folder / "c.csv", "step,x,y\n1,2,3\n2,2");   // killed while writing
+  CHECK(*read_csv_columns(folder / "c.csv").find("step") == std::vector<double>{1});
+  write_file_atomically(folder / "c.csv", "step,x,y\n2,2\n3,4,5\n");
+  CHECK_THAT(message_of([&] { read_csv_columns(folder / "c.csv"); }), Catch::Matchers::ContainsSubstring("line 2 has 2 cells, but the header has 3"));
   write_file_atomically(folder / "b.csv", "");
   CHECK(message_of([&] { read_csv_columns(folder / "b.csv"); }) == (folder / "b.csv").string() + ": empty, a CSV file starts with the names of its columns");
 }

@@ -211,6 +211,55 @@ TEST_CASE("bars: one a value, none for NaN, below the axis for negative values",
   CHECK(count(slanted, "rotate(-35") == 30);
 }
 
+TEST_CASE("curves in colours of their own, events and a bar of colours", "[unit]") {
+  CurveFigure figure;
+  figure.curves = {{"", {0, 10}, {1, 0}, {}, {}, "#123456"}, {"named", {0, 10}, {0, 1}, {}, {}, {}}};
+  figure.vertical_lines = {{"commit 8", 8}, {"late", 100}};
+  figure.colour_bar = {"layer", "0", "29"};
+  const std::string svg = curves_svg(figure);
+  check_well_formed(svg);
+  CHECK(count(svg, "stroke=\"#123456\"") == 1);
+  CHECK_THAT(svg, ContainsSubstring(">commit 8<") && ContainsSubstring(">late<") && ContainsSubstring(">layer<") && ContainsSubstring(">29<"));
+  CHECK(count(svg, scale_colour(0.5 / 33)) == 1);
+  figure.vertical_lines.clear();
+  figure.colour_bar = {};
+  CHECK(count(curves_svg(figure), "<rect") == 1);   // the ground alone
+}
+
+TEST_CASE("heat maps: one cell a number, none where there is no number", "[unit]") {
+  HeatMapFigure figure;
+  figure.x = {100, 200, 400};
+  figure.y = {{0, 0.5}, {0.5, 1}};
+  figure.values = {{0.001, 0.1, 10}, {kNan, 0, 1}};   // 0 has no place among logarithms
+  figure.value_label = "error";
+  const std::string svg = heat_map_svg(figure);
+  check_well_formed(svg);
+  CHECK(count(svg, "<title>") == 4);
+  CHECK_THAT(svg, ContainsSubstring("<title>100: 0.001</title>") && ContainsSubstring(">error<") && ContainsSubstring(">10<"));
+  CHECK(count(svg, scale_colour(0)) == 1);
+  CHECK(count(svg, scale_colour(0.5)) >= 1);   // 0.1, half way between 0.001 and 10
+  figure.logarithmic = false;
+  CHECK(count(heat_map_svg(figure), "<title>") == 5);
+  figure.x = {5};
+  figure.values = {{kNan}, {kNan}};
+  check_well_formed(heat_map_svg(figure));
+  figure.values.pop_back();
+  CHECK_THAT(message_of([&] { heat_map_svg(figure); }), ContainsSubstring("1 rows of values, wanted 2"));
+}
+
+TEST_CASE("cells: a box a cell in the colour of its kind", "[unit]") {
+  CellFigure figure;
+  figure.kinds = {"softmax", "linear"};
+  figure.rows = {{"ours", {0, 1, 1}}, {"theirs", {1, 0, 0}}};
+  const std::string svg = cells_svg(figure);
+  check_well_formed(svg);
+  CHECK(count(svg, "<title>") == 6);
+  CHECK(count(svg, ": linear</title>") == 3);
+  CHECK_THAT(svg, ContainsSubstring(">ours<") && ContainsSubstring(">theirs<"));
+  figure.rows[0].second[0] = 2;
+  CHECK_THAT(message_of([&] { cells_svg(figure); }), ContainsSubstring("row 'ours' has kind 2 of 2"));
+}
+
 TEST_CASE("scatter: separate dots for few points, one path for many", "[unit]") {
   ScatterFigure figure;
   figure.series = {{"few", {{0, 0}, {1, 1}, {kNan, 2}}}, {"many", {}}};
