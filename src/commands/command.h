@@ -61,6 +61,7 @@ Command sample_command();
 Command sweep_command();
 Command train_command();
 Command trajectories_command();
+Command transfer_command();
 
 // The kind of that name. InputError that lists the kinds and the nearest one.
 const CommandKind& find_kind(const Command& command, const std::string& name);

@@ -63,7 +63,7 @@ VideoModelLayout read_video_model_layout(const fs::path& folder) {
   return layout;
 }
 
-VideoModel load_video_model(const fs::path& folder, const std::string& weights, at::ScalarType dtype, at::Device device) {
+VideoModel read_video_model(const fs::path& folder, const std::string& weights) {
   VideoModel model = open_video_model(folder);
   model.transformer = load_video_dit(folder / "transformer", weights);
   model.text_encoder = load_text_encoder(folder / "text_encoder", weights);
@@ -74,9 +74,14 @@ VideoModel load_video_model(const fs::path& folder, const std::string& weights, 
   check_input(model.sample_shape[0] == config.in_channels && num_output_channels(config) == config.in_channels,
               "{}: samples have {} channels, but the transformer takes {} and returns {}", folder.string(), model.sample_shape[0], config.in_channels,
               num_output_channels(config));
+  model.transformer->eval();
+  return model;
+}
+
+VideoModel load_video_model(const fs::path& folder, const std::string& weights, at::ScalarType dtype, at::Device device) {
+  VideoModel model = read_video_model(folder, weights);
   model.transformer->to(device, dtype);
   model.text_encoder->to(device);
-  model.transformer->eval();
   for (at::Tensor& parameter : model.transformer->parameters()) parameter.requires_grad_(false);
   model.transformer->freeze();
   return model;

@@ -42,6 +42,8 @@ struct VideoModel {
 // fp32 or `dtype`, on the device, in eval mode, frozen. weights: "folder" or "formula:SEED" (both networks). Throws
 // InputError: a part that is missing or damaged, an encoder of another width than the transformer's text_dim.
 VideoModel load_video_model(const std::filesystem::path& folder, const std::string& weights, at::ScalarType dtype, at::Device device);
+// The same as it stands in the folder: fp32, on the CPU, in eval mode, not frozen, for whoever trains or takes it apart.
+VideoModel read_video_model(const std::filesystem::path& folder, const std::string& weights);
 void write_flow_scheduler(const std::filesystem::path& folder, FlowSchedulerFile scheduler);   // into folder/scheduler/
 // Floating tensors as `dtype`.
 void save_video_model(const std::filesystem::path& folder, const VideoModel& model, at::ScalarType dtype);

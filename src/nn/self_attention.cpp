@@ -12,6 +12,8 @@
 
 #include <cmath>
 
+#include <utility>
+
 #include "core/error.h"
 #include "nn/keeps_fp32.h"
 #include "nn/module_path.h"
@@ -76,13 +78,38 @@ void SelfAttentionImpl::freeze() {
   }
 }
 
+void SelfAttentionImpl::run_as(AttentionKind kind) {
+  check(options_.kind == AttentionKind::kGated, "SelfAttention::run_as: this mixer has no gate");
+  running_kind_ = kind;
+  both_branches_ = kind == AttentionKind::kGated;
+}
+
+void SelfAttentionImpl::match_outputs(bool on) {
+  check(!on || options_.kind == AttentionKind::kGated, "SelfAttention::match_outputs: this mixer has no gate");
+  matches_outputs_ = on;
+  output_error_ = at::Tensor();
+}
+
+at::Tensor SelfAttentionImpl::take_output_error() {
+  check(output_error_.defined(), "SelfAttention::take_output_error: no forward pass since match_outputs");
+  return std::exchange(output_error_, {});
+}
+
 at::Tensor SelfAttentionImpl::mix(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   // q, k and v have autocast's dtype already; softmax attention would cast them again.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  if (running_kind_ == AttentionKind::kSoftmax) return softmax_attention(q, k, v, {});
+  if (running_kind_ == AttentionKind::kSoftmax && !matches_outputs_) return softmax_attention(q, k, v, {});
   const LinearAttentionInputs inputs{q, k, v, phi_q_, phi_k_, {}};
   const LinearAttentionConfig config{options_.feature_map};
+  if (matches_outputs_) {
+    const at::Tensor soft = softmax_attention(q, k, v, {}).detach();
+    const LinearAttentionInputs constant{q.detach(), k.detach(), v.detach(), phi_q_, phi_k_, {}};
+    const at::Tensor wanted = soft.to(at::kFloat);
+    output_error_ = (linear_attention(constant, config).to(at::kFloat) - wanted).square().sum() / wanted.square().sum();
+    return soft;
+  }
   if (running_kind_ == AttentionKind::kLinear) return linear_attention(inputs, config);
+  if (both_branches_) return mix_attention(softmax_attention(q, k, v, {}), linear_attention(inputs, config), gate_);
   return gated_attention(inputs, config, gate_);
 }
 

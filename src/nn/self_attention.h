@@ -45,7 +45,15 @@ class SelfAttentionImpl : public torch::nn::Module {
   // of exactly 0 or 1 is decided once. Call it on the final device in the final dtype.
   void freeze();
   // r: [1] fp32; undefined unless the kind is gated.
-  const at::Tensor& gate() const { return gate_; }
+  at::Tensor& gate() { return gate_; }
+  // What a gated mixer runs from here on: kGated both branches, whatever r and without asking it (which would wait for the
+  // device), kSoftmax or kLinear one of them.
+  void run_as(AttentionKind kind);
+  // The linear branch learns to equal the softmax branch: forward passes on softmax and keeps
+  //   |O_lin - O_soft|^2 / |O_soft|^2, a scalar in fp32 with a gradient in phi_q and phi_k alone,
+  // which take_output_error() hands over. Gated kind only.
+  void match_outputs(bool on);
+  at::Tensor take_output_error();
 
   // The gate stays in fp32.
   using torch::nn::Module::to;
@@ -57,7 +65,9 @@ class SelfAttentionImpl : public torch::nn::Module {
   at::Tensor mix(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);  // [B, N, H, D]
 
   SelfAttentionOptions options_;
-  AttentionKind running_kind_;  // options_.kind, or what a frozen gate of 0 or 1 leaves
+  AttentionKind running_kind_;  // options_.kind, or what a frozen gate of 0 or 1 leaves, or run_as()
+  bool both_branches_ = false, matches_outputs_ = false;
+  at::Tensor output_error_;
   torch::nn::Linear to_q{nullptr}, to_k{nullptr}, to_v{nullptr}, out_projection_{nullptr};
   HeadRmsNorm norm_q{nullptr}, norm_k{nullptr};
   at::Tensor phi_q_, phi_k_;                // [H, D, P]

@@ -11,10 +11,12 @@ constexpr int64_t kAlignment = 64;  // elements: 256 bytes, what a fresh CUDA al
 
 }  // namespace
 
-FlatParameters::FlatParameters(const std::shared_ptr<torch::nn::Module>& module) : module_(module) {
+FlatParameters::FlatParameters(const std::shared_ptr<torch::nn::Module>& module, const std::function<bool(const std::string&)>& leave_out) : module_(module) {
   const torch::NoGradGuard no_grad;
-  auto parameters = module->named_parameters();
-  check(!parameters.is_empty(), "FlatParameters: the module has no parameters");
+  std::vector<torch::OrderedDict<std::string, at::Tensor>::Item> parameters;
+  for (const auto& item : module->named_parameters())
+    if (!leave_out || !leave_out(item.key())) parameters.push_back(item);
+  check(!parameters.empty(), "FlatParameters: the module has no parameters");
   int64_t size = 0;
   for (const auto& item : parameters) {
     const at::Tensor& parameter = item.value();

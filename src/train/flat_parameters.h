@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,7 +19,8 @@ class FlatParameters {
   // Moves the module's parameters (all fp32, on one device) into one buffer; their values, names and shapes
   // stay, 4-D ones keep channels_last strides. Gradients are allocated and zero from here on. Move the
   // module to its device first and do not move it afterwards.
-  explicit FlatParameters(const std::shared_ptr<torch::nn::Module>& module);
+  // Parameters whose name `leave_out` takes stay where they are.
+  explicit FlatParameters(const std::shared_ptr<torch::nn::Module>& module, const std::function<bool(const std::string&)>& leave_out = {});
 
   at::Tensor values;      // [P], P padded: each parameter starts on a multiple of kAlignment elements
   at::Tensor gradients;   // [P]

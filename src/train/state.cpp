@@ -90,6 +90,8 @@ void save_train_state(const fs::path& run, const TrainState& state, const TrainP
     save_safetensors(temporary / "model.safetensors", contiguous(model));
     save_safetensors(temporary / "ema.safetensors", contiguous(weights.views(state.ema.average)));
     save_safetensors(temporary / "optimizer.safetensors", contiguous(optimizer));
+    if (!state.more.empty()) save_safetensors(temporary / "more.safetensors", contiguous(state.more));
+    if (state.details) write_file_atomically(temporary / "details.json", config_to_json(*state.details) + "\n");
     write_file_atomically(temporary / "state.json", to_json(progress) + "\n");
   } catch (...) {
     remove_folder(temporary);
@@ -143,6 +145,14 @@ TrainProgress load_train_state(const fs::path& folder, const TrainState& state) 
   const NamedTensors moments = load_safetensors(file);
   weights.fill(state.optimizer.mean, take_prefix("mean.", moments), file.string());
   weights.fill(state.optimizer.variance, take_prefix("variance.", moments), file.string());
+  if (!state.more.empty()) {
+    const fs::path more = folder / "more.safetensors";
+    const NamedTensors found = load_safetensors(more);
+    const std::vector<std::string> mismatches = tensor_mismatches(state.more, found);
+    check_input(mismatches.empty(), "{}: its tensors do not fit this run:\n  {}", more.string(), fmt::join(mismatches, "\n  "));
+    for (const auto& [name, tensor] : state.more) at::Tensor(tensor).copy_(found.at(name));
+  }
+  if (state.details) config_from_json(read_text_file(folder / "details.json"), (folder / "details.json").string(), *state.details);
   return progress;
 }
 

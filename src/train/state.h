@@ -29,6 +29,8 @@ struct TrainState {
   FlatParameters& weights;
   AdamW& optimizer;
   Ema& ema;
+  NamedTensors more = {};           // further tensors by name, in more.safetensors; written over when the state is read
+  ConfigRef* details = nullptr;     // further numbers, in details.json
 };
 
 // Writes step_N (N = progress.step) and removes all but the newest `keep` states. Throws std::runtime_error

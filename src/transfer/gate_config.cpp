@@ -11,14 +11,15 @@ namespace linden {
 
 void visit_fields(FieldVisitor& v, GateConfig& c) {
   visit(v, Field("num_linear", "layers that become linear").at_least(0), c.num_linear);
-  visit(v, Field("selection", "learned: the gates choose the layers, step by step; first, last, random (by the seed), listed: chosen before the first step and linear at once")
-               .one_of({"learned", "first", "last", "random", "listed"}), c.selection);
+  visit(v, Field("selection", "learned: the gates choose the layers, step by step; first, last, random (by the seed), heuristic (those whose conversion alone costs the least velocity error), listed: chosen before the first step and linear at once")
+               .one_of({"learned", "first", "last", "random", "heuristic", "listed"}), c.selection);
   visit(v, Field("layers", "of selection listed: the layers, counted from 0"), c.layers);
   visit(v, Field("forbidden", "layers that stay softmax, counted from 0"), c.forbidden);
   visit(v, Field("parametrisation", "of the scores r. raw: r itself, clamped to 0..1 after every step, rounding passes gradients straight through; sigmoid: AdaRound's rectified sigmoid of a free number")
                .one_of({"raw", "sigmoid"}), c.parametrisation);
   visit(v, Field("start", "r of every layer before the first step: 1 is softmax, 0 linear").between(0, 1), c.start);
   visit(v, Field("learning_rate", "of the scores (Adam); much above the weights', or nothing moves").above(0), c.learning_rate);
+  visit(v, Field("weight", "lambda: weight of the count constraint and of the decisiveness regulariser").at_least(0), c.weight);
   visit(v, Field("commit_at", "share of the run after which the num_linear smallest r become 0 and all others 1; training goes on with these layers").between(0, 1), c.commit_at);
 }
 
@@ -40,7 +41,7 @@ std::vector<bool> allowed_layers(const GateConfig& c, int64_t num_layers) {
 
 std::vector<int64_t> fixed_selection(const GateConfig& c, int64_t num_layers, uint64_t seed) {
   const std::vector<bool> allowed = allowed_layers(c, num_layers);
-  if (c.selection == "learned") return {};
+  if (c.selection == "learned" || c.selection == "heuristic") return {};
   std::vector<int64_t> chosen;
   if (c.selection == "listed") {
     chosen = c.layers;

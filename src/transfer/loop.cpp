@@ -1,0 +1,552 @@
+#include "transfer/loop.h"
+
+#include <torch/torch.h>
+
+#include <chrono>
+#include <numeric>
+
+#include "core/error.h"
+#include "core/logging.h"
+#include "core/progress.h"
+#include "core/random.h"
+#include "diffusion/flow_chain.h"
+#include "models/model_digest.h"
+#include "train/autocast.h"
+#include "train/loss_log.h"
+#include "train/state.h"
+#include "train/step_graph.h"
+#include "transfer/example_feed.h"
+#include "transfer/gates.h"
+#include "transfer/layer_log.h"
+#include "transfer/progress.h"
+#include "transfer/strip.h"
+#include "transfer/warm_start.h"
+
+namespace linden {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kCriticSeed = 0x9e3779b97f4a7c15;   // the critic's draws are other ones than the student's
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+void freeze_parameters(torch::nn::Module& module) {
+  for (at::Tensor& parameter : module.parameters()) parameter.requires_grad_(false);
+}
+
+VideoDit copy_of(VideoDit network) {
+  VideoDit copy(network->config());
+  const torch::NoGradGuard no_grad;
+  const auto source = network->named_parameters();
+  for (auto& item : copy->named_parameters()) item.value().copy_(source[item.key()]);
+  copy->eval();
+  return copy;
+}
+
+VideoDit on_device(VideoDit network, at::Device device) {
+  network->to(device, at::kFloat);
+  return network;
+}
+
+// The network that learns the student's distribution, with its optimiser and its own draws.
+struct Critic {
+  Critic(const TransferConfig& config, VideoDit start, const ExampleFeedConfig& feed, std::shared_ptr<TrajectorySource> source, const CaptionBatch& prompts, at::Device device)
+      : network(on_device(start, device)), weights(network.ptr()), optimizer(config.critic.optimizer, weights.values) {
+    for (int64_t i = 0; i < config.critic.steps; ++i) feeds.emplace_back(feed, source, prompts, device);
+  }
+  VideoDit network;
+  FlatParameters weights;
+  AdamW optimizer;
+  std::vector<ExampleFeed> feeds;   // one for each of its steps
+};
+
+// All that a run of the loop works on.
+class Transfer {
+ public:
+  Transfer(const TransferConfig& config, TransferInputs inputs, RunDirectory& run, at::Device device)
+      : config_(config), run_(run), device_(device), seed_(static_cast<uint64_t>(config.run.seed)), teacher_folder_(std::move(inputs.teacher)),
+        source_(std::move(inputs.source)), calls_(matching_calls(config.matching)), student_(make_student()), teacher_(on_device(teacher_folder_.transformer, device)),
+        weights_(student_.ptr(), is_gate), optimizer_(config.optimizer, weights_.values), ema_(config.ema_decay, weights_.values),
+        scores_(config.gates, config.alpha, student_), prompts_(encode(source_->prompts())), feed_(feed_config(seed_), source_, prompts_, device),
+        times_{at::tensor(source_->manifest().sigma, at::kFloat).to(device)}, bins_(config.num_bins, device), losses_(config.log_every, device), errors_(config.log_every, device),
+        detectors_(config.detectors, config.gates), rows_(run.path()), loss_(at::zeros({}, at::dtype(at::kFloat).device(device))), norm_(at::zeros_like(loss_)),
+        error_(at::zeros_like(loss_)), graph_(config.graphs, device) {
+    freeze_parameters(*teacher_);
+    student_->set_activation_checkpointing(config.activation_checkpointing);
+    if (calls_.needs_critic) {
+      ExampleFeedConfig feed = feed_config(seed_ ^ kCriticSeed);
+      feed.needs_noise = true;
+      critic_ = std::make_unique<Critic>(config, copy_of(teacher_), feed, source_, prompts_, device);
+    }
+    if (const auto* adm = std::get_if<AdmConfig>(&config.matching); adm && adm->score == "ema") make_average_network();
+    choose_held_out();
+  }
+
+  TransferResult run() {
+    const Clock::time_point start = Clock::now();
+    if (!resume()) begin();
+    log_info("transfer: {} of {} layers become linear ({}), {} pairs, batch {}, {} steps, on {}", config_.gates.num_linear, num_layers(), config_.gates.selection, num_pairs(),
+             config_.batch_size, config_.steps, device_.str());
+    const int64_t first = done_.step;
+    training_ = Clock::now();
+    Progress progress("transfer", config_.steps, "step", done_.step);
+    while (done_.step < config_.steps) {
+      step(done_.step + 1);
+      const bool last = done_.step == config_.steps;
+      if (done_.step % config_.log_every == 0 || last) log(first);
+      if (!details_.committed && done_.step >= commit_step()) commit(scores_.smallest(config_.gates.num_linear));
+      if (config_.strip_every > 0 && done_.step % config_.strip_every == 0 && !last) strip();
+      if (done_.step % config_.checkpoint_every == 0 || last) save();
+      progress.update(done_.step, note_);
+      if (interrupt_requested() && !last) {
+        save();
+        throw Interrupted(fmt::format("step {} is saved; go on with --resume --output {}", done_.step, run_.path().string()));
+      }
+    }
+    progress.finish();
+    return finish(seconds_since(start), first);
+  }
+
+ private:
+  // --- what the constructor makes ---
+  VideoDit make_student() {
+    torch::manual_seed(stream_key(seed_, Purpose::kWeights));
+    VideoDit teacher = teacher_folder_.transformer;
+    std::vector<bool> allowed = allowed_layers(config_.gates, teacher->config().num_layers);
+    const std::vector<int64_t> fixed = fixed_selection(config_.gates, teacher->config().num_layers, seed_);
+    if (!fixed.empty())   // only these need a linear mixer
+      for (size_t i = 0; i < allowed.size(); ++i) allowed[i] = std::ranges::count(fixed, static_cast<int64_t>(i)) > 0 || config_.measure_layers;
+    return on_device(convert_attention(teacher, config_.feature_map, allowed), device_);
+  }
+
+  CaptionBatch encode(const std::vector<std::string>& prompts) {
+    const torch::NoGradGuard no_grad;
+    teacher_folder_.text_encoder->to(device_);
+    freeze_parameters(*teacher_folder_.text_encoder);
+    return {teacher_folder_.text_encoder->encode(prompts), teacher_folder_.text_encoder->encode(std::vector<std::string>{source_->manifest().negative_prompt})};
+  }
+
+  ExampleFeedConfig feed_config(uint64_t seed) const {
+    return {seed, config_.batch_size, num_pairs(), config_.match == "guided" ? 0 : config_.caption_dropout, calls_.needs_noise};
+  }
+
+  // The averaged weights as a network, for the student's score; its gates are the student's.
+  void make_average_network() {
+    average_ = on_device(copy_of(student_), device_);
+    average_weights_ = std::make_unique<FlatParameters>(average_.ptr(), is_gate);
+    freeze_parameters(*average_);
+    for (size_t i = 0; i < scores_.layers().size(); ++i)
+      mixer(average_, scores_.layers()[i])->gate().set_data(scores_.r.narrow(0, static_cast<int64_t>(i), 1));
+  }
+
+  // Points of the last trajectories, spread over the levels.
+  void choose_held_out() {
+    const int64_t kept = source_->manifest().num_kept(), trajectories = source_->size() / kept, held = config_.num_held_out;
+    std::vector<int64_t> rows;
+    for (int64_t p = 0; p < config_.num_points; ++p) rows.push_back((trajectories - held + p % held) * kept + p * kept / config_.num_points);
+    source_->prepare(0);
+    const TrajectoryBatch batch = source_->batch(at::tensor(rows, at::kLong).to(device_), 0);
+    held_x_ = batch.x.clone();
+    held_sigma_ = batch.sigma.clone();
+    held_captions_ = {prompts_.text.index_select(0, batch.prompt), prompts_.none};
+  }
+
+  // --- small words ---
+  int64_t num_layers() const { return teacher_folder_.transformer->config().num_layers; }
+  int64_t num_pairs() const { return source_->size() - config_.num_held_out * source_->manifest().num_kept(); }
+  bool learned() const { return config_.gates.selection == "learned"; }
+  int64_t commit_step() const { return std::min(config_.steps, static_cast<int64_t>(config_.gates.commit_at * static_cast<double>(config_.steps))); }
+  static SelfAttention& mixer(VideoDit& network, int64_t layer) { return network->blocks()[static_cast<size_t>(layer)]->self_attention(); }
+  const GuidanceConfig* guidance() const { return config_.match == "guided" ? &config_.guidance : nullptr; }
+  double learning_rate(int64_t step) const { return config_.optimizer.learning_rate * learning_rate_factor(config_.learning_rate, step, config_.steps); }
+  double gate_progress(int64_t step) const { return static_cast<double>(step) / static_cast<double>(std::max<int64_t>(1, commit_step())); }
+
+  double gap() {
+    const Bf16Scope bf16(config_.precision == "bf16", device_);
+    return velocity_gap(student_, teacher_, held_x_, held_sigma_, held_captions_);
+  }
+
+  TrainState state() {
+    NamedTensors more = {{"gates.r", scores_.r}, {"gates.free", scores_.free}, {"gates.mean", scores_.mean}, {"gates.variance", scores_.variance}};
+    if (critic_) {
+      more["critic.values"] = critic_->weights.values;
+      more["critic.mean"] = critic_->optimizer.mean;
+      more["critic.variance"] = critic_->optimizer.variance;
+    }
+    return {weights_, optimizer_, ema_, more, &details_ref_};
+  }
+
+  // --- begin and resume ---
+  bool resume() {
+    if (!run_.resumed()) return false;
+    const auto resumed = resume_train_state(run_.path(), state());
+    if (!resumed) {
+      run_.cut_metrics_after(0);
+      rows_.cut_after(0);
+      return false;
+    }
+    done_ = resumed->progress;
+    losses_.restore(done_.pending_losses, done_.pending_norms);
+    errors_.restore(details_.pending_errors, details_.pending_errors);
+    bins_.restore(details_.bins);
+    detectors_.restore(details_.detectors);
+    log_info("going on from {}", resumed->folder.string());
+    run_.cut_metrics_after(done_.step);
+    rows_.cut_after(done_.step);
+    run_layers();
+    return true;
+  }
+
+  // Warm start, what each layer costs alone, and, where the layers are fixed, their conversion.
+  void begin() {
+    const std::vector<int64_t>& layers = scores_.layers();
+    std::vector<double> before, after, outputs;
+    const auto gaps = [&] { return single_layer_gaps(student_, layers, [this] { return gap(); }); };
+    const bool measured = config_.measure_layers || config_.gates.selection == "heuristic";
+    if (measured) before = gaps();
+    const bool learns = config_.warm_start.steps > 0 && has_projection(config_.feature_map);
+    if (learns) {
+      ExampleFeed feed(feed_config(seed_), source_, prompts_, device_);
+      outputs = warm_start(config_.warm_start, config_.precision, student_, weights_, layers, [&](int64_t step) {
+        feed.fill(step, 1);
+        const MatchingDraw draw = feed.draw(0, 1);
+        return WarmStartBatch{draw.x, draw.sigma, feed.captions(0, 1)};
+      });
+      ema_.average.copy_(weights_.values.detach());
+    } else if (config_.warm_start.steps > 0) {
+      log_info("warm start: this feature map has no weights to learn");
+    }
+    if (measured) after = learns ? gaps() : before;
+    std::string table = "layer,gap_untrained,gap_warm,output_error\n";
+    for (size_t i = 0; i < layers.size(); ++i)
+      table += fmt::format("{},{},{},{}\n", layers[i], measured ? before[i] : std::nan(""), measured ? after[i] : std::nan(""), learns ? outputs[i] : std::nan(""));
+    write_file_atomically(run_.file("block_errors.csv"), table);
+    if (learned()) {
+      run_layers();
+      details_.gap_at_start = gap();
+      if (config_.gates.num_linear > 0 && commit_step() > 0) return;
+    }
+    commit(config_.gates.selection == "heuristic" ? smallest(layers, after) : learned() ? scores_.smallest(config_.gates.num_linear) : fixed_selection(config_.gates, num_layers(), seed_));
+    if (!learned()) details_.gap_at_start = details_.gap_after_commit;
+  }
+
+  std::vector<int64_t> smallest(const std::vector<int64_t>& layers, const std::vector<double>& cost) const {
+    std::vector<size_t> order(layers.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::ranges::stable_sort(order, [&](size_t a, size_t b) { return cost[a] < cost[b]; });
+    std::vector<int64_t> chosen;
+    for (int64_t i = 0; i < config_.gates.num_linear; ++i) chosen.push_back(layers[order[static_cast<size_t>(i)]]);
+    std::ranges::sort(chosen);
+    return chosen;
+  }
+
+  // What each gated layer runs: both branches until the commit.
+  void run_layers() {
+    for (const int64_t layer : scores_.layers()) {
+      const bool linear = std::ranges::count(details_.linear_layers, layer) > 0;
+      const AttentionKind kind = !details_.committed ? AttentionKind::kGated : linear ? AttentionKind::kLinear : AttentionKind::kSoftmax;
+      mixer(student_, layer)->run_as(kind);
+      if (average_) mixer(average_, layer)->run_as(kind);
+    }
+  }
+
+  void commit(const std::vector<int64_t>& linear) {
+    if (learned()) {
+      const at::Tensor r = scores_.r.to(at::kCPU, at::kDouble);
+      details_.commit_distance = at::minimum(r, 1 - r).mean().item<double>();
+      details_.gap_before_commit = gap();
+      if (config_.num_strip_clips > 0) write_clips("before.apng");
+    }
+    details_.committed = true;
+    details_.linear_layers = linear;
+    run_layers();
+    graph_.reset();
+    details_.gap_after_commit = gap();
+    log_info("commit: layers {} are linear; velocity gap {:.3g} before, {:.3g} after", fmt::join(linear, ", "), details_.gap_before_commit, details_.gap_after_commit);
+    rows_.message(done_.step, "commit", fmt::format("layers {} are linear from here on", fmt::join(linear, " ")));
+  }
+
+  // --- a step ---
+  void step(int64_t number) {
+    feed_.fill(number, number);
+    if (critic_)
+      for (int64_t i = 0; i < config_.critic.steps; ++i) critic_->feeds[static_cast<size_t>(i)].fill((number - 1) * config_.critic.steps + i + 1, number);
+    optimizer_.begin_step(number, learning_rate(number));
+    ema_.begin_update(number);
+    if (critic_) critic_->optimizer.begin_step(number, config_.critic.optimizer.learning_rate);   // its bias correction goes by the student's steps
+    if (!details_.committed) scores_.begin_step(number, gate_progress(number));
+    graph_.run([this] { update(); });
+    losses_.add(loss_, norm_);
+    errors_.add(error_, error_);
+    done_.step = number;
+    done_.examples_seen += config_.batch_size;
+  }
+
+  MatchingNetworks networks(const CaptionBatch& captions) {
+    MatchingNetworks all{velocity_of(student_, captions, guidance()), velocity_of(teacher_, captions, guidance()), {}};
+    if (critic_) all.score = velocity_of(critic_->network, captions, guidance());
+    if (average_) all.score = velocity_of(average_, captions, guidance());
+    return all;
+  }
+
+  // The part of a step that is the same every time: the critic's steps, then the student's.
+  void update() {
+    if (critic_)
+      for (ExampleFeed& feed : critic_->feeds) update_critic(feed);
+    if (average_) average_weights_->values.copy_(ema_.average);
+    weights_.gradients.zero_();
+    scores_.clear_gradient();
+    loss_.zero_();
+    error_.zero_();
+    const double share = 1.0 / static_cast<double>(config_.accumulate);
+    for (int64_t part = 0; part < config_.accumulate; ++part) {
+      const CaptionBatch captions = feed_.captions(part, config_.accumulate);
+      MatchingParts parts;
+      {
+        const Bf16Scope bf16(config_.precision == "bf16", device_);
+        parts = matching_loss(config_.matching, times_, networks(captions), feed_.draw(part, config_.accumulate));
+      }
+      (share * parts.loss).backward();
+      const torch::NoGradGuard no_grad;
+      loss_.add_(parts.loss.detach(), share);
+      error_.add_(parts.velocity_error.mean(), share);
+      bins_.add(parts.velocity_error, parts.sigma);
+    }
+    norm_.copy_(clip_gradient_norm(weights_.gradients, config_.gradient_clip));
+    const torch::NoGradGuard no_grad;
+    optimizer_.apply(weights_.values, weights_.gradients);
+    if (!details_.committed) scores_.apply();
+    ema_.apply(weights_.values);
+  }
+
+  void update_critic(ExampleFeed& feed) {
+    critic_->weights.gradients.zero_();
+    const auto* dmd = std::get_if<DmdMatchingConfig>(&config_.matching);
+    at::Tensor loss;
+    {
+      const Bf16Scope bf16(config_.precision == "bf16", device_);
+      loss = critic_loss(dmd ? *dmd : DmdMatchingConfig{}, networks(feed.captions(0, 1)), feed.draw(0, 1));
+    }
+    loss.backward();
+    const torch::NoGradGuard no_grad;
+    clip_gradient_norm(critic_->weights.gradients, config_.gradient_clip);
+    critic_->optimizer.apply(critic_->weights.values, critic_->weights.gradients);
+  }
+
+  // --- what it says ---
+  void log(int64_t first) {
+    const std::vector<double> errors = errors_.losses();
+    Observation row{done_.step, mean(losses_.losses()), mean(errors), mean(losses_.norms()), {}, {}, {}, 0};
+    const at::Tensor table = at::stack({scores_.r, scores_.gradient, scores_.grad_constraint, scores_.grad_regulariser}).to(at::kCPU, at::kDouble);   // [4, G]
+    const auto at_layer = [&](int64_t what, size_t i) { return table[what][static_cast<int64_t>(i)].item<double>(); };
+    int64_t num_linear = static_cast<int64_t>(details_.linear_layers.size());
+    if (!details_.committed) {
+      std::vector<LayerRow> layers;
+      num_linear = 0;
+      for (size_t i = 0; i < scores_.layers().size(); ++i) {
+        row.r.push_back(at_layer(0, i));
+        num_linear += row.r.back() <= 0.5 ? 1 : 0;
+        layers.push_back({done_.step, scores_.layers()[i], at_layer(0, i), at_layer(1, i), at_layer(2, i), at_layer(3, i)});
+      }
+      rows_.layers(layers);
+      row.steps_until_commit = std::max<int64_t>(0, commit_step() - done_.step);
+    }
+    rows_.bins(done_.step, bins_.fetch());
+    const double tokens = static_cast<double>(done_.step - first) * static_cast<double>(config_.batch_size * tokens_per_example()) / seconds_since(training_);
+    run_.log_metrics(done_.step, {{"loss", row.loss}, {"velocity_error", row.velocity_error}, {"gradient_norm", row.gradient_norm}, {"learning_rate", learning_rate(done_.step)},
+                                  {"constraint", scores_.constraint.item<double>()}, {"regulariser", scores_.regulariser.item<double>()},
+                                  {"alpha", details_.committed ? std::nan("") : alpha_at(config_.alpha, gate_progress(done_.step))},
+                                  {"num_linear", static_cast<double>(num_linear)}, {"tokens_per_second", tokens}});
+    done_.last_loss = row.loss;
+    note_ = fmt::format("loss {:.3g}  error {:.3g}  linear {}/{}", row.loss, row.velocity_error, num_linear, config_.gates.num_linear);
+    if (student_deviation_) row.student_deviation = std::exchange(student_deviation_, std::nullopt), row.teacher_deviation = teacher_deviation_;
+    losses_.clear();
+    errors_.clear();
+    bins_.clear();
+    say(detectors_.observe(row));
+  }
+
+  void say(const std::vector<Finding>& findings) {
+    for (const Finding& finding : findings) {
+      rows_.message(done_.step, finding);
+      if (finding.level == Level::kStop) {
+        const auto folder = newest_train_state(run_.path());
+        throw std::runtime_error(fmt::format("{}; {}", finding.text, folder ? "the last saved state is " + folder->string() : "no state was saved before it"));
+      }
+      log_warning("{}", finding.text);
+    }
+  }
+
+  int64_t tokens_per_example() const {
+    const std::vector<int64_t>& shape = source_->manifest().latent_shape;
+    const std::vector<int64_t>& patch = teacher_folder_.transformer->config().patch_size;
+    return (shape[1] / patch[0]) * (shape[2] / patch[1]) * (shape[3] / patch[2]);
+  }
+
+  // Clips 0 .. of the run's seed under the first prompts. [clips, C, F, Y, X] on the CPU
+  at::Tensor draw_clips(VideoDit network) {
+    const torch::NoGradGuard no_grad;
+    const int64_t count = config_.num_strip_clips;
+    std::vector<int64_t> indices(static_cast<size_t>(count));
+    std::iota(indices.begin(), indices.end(), 0);
+    // Prompts far apart in the list show different things.
+    const auto number = static_cast<int64_t>(source_->prompts().size());
+    const at::Tensor text = prompts_.text.index_select(0, (at::arange(count, at::kLong) * std::max<int64_t>(1, number / std::max<int64_t>(1, count) + 1)).remainder(number).to(device_));
+    const at::Tensor none = prompts_.none.expand_as(text);
+    const VelocityFunction velocity = [&](const at::Tensor& x, const at::Tensor& timestep) { return guided_velocity(network, config_.guidance, x, timestep, text, none); };
+    return sample_flow(FlowSampler(source_->manifest().sampler), velocity, source_->manifest().latent_shape, seed_, indices, device_).cpu();
+  }
+
+  const at::Tensor& teacher_clips() {
+    if (!teacher_clips_.defined()) {
+      teacher_clips_ = draw_clips(teacher_);
+      teacher_deviation_ = probe_clips(teacher_clips_).deviation.mean().item<double>();
+      write_moving_clips(run_.file("teacher.apng"), teacher_clips_, teacher_clips_);
+    }
+    return teacher_clips_;
+  }
+
+  void write_clips(const std::string& name) { write_moving_clips(run_.file(name), draw_clips(student_), teacher_clips()); }
+
+  void strip() {
+    if (config_.num_strip_clips == 0) return;
+    const at::Tensor& wanted = teacher_clips();
+    const UseAverage average(weights_.values, ema_);
+    const at::Tensor clips = draw_clips(student_);
+    const at::Tensor probes = batch_means(probe_clips(clips));
+    student_deviation_ = probes[1].item<double>();
+    run_.log_metrics(done_.step, {{"saturation", probes[0].item<double>()}, {"deviation", *student_deviation_}, {"motion", probes[2].item<double>()}});
+    run_.log_image(done_.step, "strip", write_strip(run_.path(), done_.step, wanted, clips));
+  }
+
+  // --- end ---
+  void save() {
+    done_.pending_losses = losses_.losses();
+    done_.pending_norms = losses_.norms();
+    details_.pending_errors = errors_.losses();
+    details_.bins = bins_.state();
+    details_.detectors = detectors_.state();
+    save_train_state(run_.path(), state(), done_, config_.keep_checkpoints);
+  }
+
+  TransferResult finish(double, int64_t first) {
+    TransferResult result;
+    result.training_seconds = seconds_since(training_);
+    strip();
+    const torch::NoGradGuard no_grad;
+    const UseAverage average(weights_.values, ema_);
+    const at::ScalarType dtype = config_.export_dtype == "fp16" ? at::kHalf : at::kFloat;
+    weights_.values.copy_(weights_.values.to(dtype));
+    if (config_.num_strip_clips > 0) write_clips("after.apng");
+    result.steps = done_.step;
+    result.examples_seen = done_.examples_seen;
+    result.num_layers = num_layers();
+    result.num_linear = static_cast<int64_t>(details_.linear_layers.size());
+    result.linear_layers = details_.linear_layers;
+    result.gap_at_start = details_.gap_at_start;
+    result.gap_before_commit = details_.gap_before_commit;
+    result.gap_after_commit = details_.gap_after_commit;
+    result.commit_distance = details_.commit_distance;
+    result.gap = gap();
+    result.final_loss = done_.last_loss;
+    result.tokens_per_second = static_cast<double>((done_.step - first) * config_.batch_size * tokens_per_example()) / std::max(1e-9, result.training_seconds);
+    const int64_t of_student = 3 * calls_.student_with_gradient + calls_.student + calls_.score + calls_.teacher;
+    result.network_calls = (of_student + (critic_ ? config_.critic.steps * 4 : 0)) * (guidance() ? 2 : 1);
+    VideoModel model = teacher_folder_;
+    model.transformer = without_gates(student_, details_.linear_layers);
+    save_video_model(run_.file("model"), model, dtype);
+    log_info("velocity gap {:.3g}; model written to {}", result.gap, run_.file("model").string());
+    return result;
+  }
+
+  const TransferConfig& config_;
+  RunDirectory& run_;
+  at::Device device_;
+  uint64_t seed_;
+  VideoModel teacher_folder_;
+  std::shared_ptr<TrajectorySource> source_;
+  MatchingCalls calls_;
+  VideoDit student_{nullptr}, teacher_{nullptr}, average_{nullptr};
+  FlatParameters weights_;
+  std::unique_ptr<FlatParameters> average_weights_;
+  AdamW optimizer_;
+  Ema ema_;
+  GateScores scores_;
+  std::unique_ptr<Critic> critic_;
+  CaptionBatch prompts_, held_captions_;
+  ExampleFeed feed_;
+  FlowTimes times_;
+  at::Tensor held_x_, held_sigma_, teacher_clips_;
+  BinnedMean bins_;
+  LossLog losses_, errors_;
+  Detectors detectors_;
+  LayerLog rows_;
+  TransferProgress details_;
+  ConfigRefOf<TransferProgress> details_ref_{details_};
+  TrainProgress done_;
+  std::optional<double> student_deviation_, teacher_deviation_;
+  at::Tensor loss_, norm_, error_;   // of the step, scalars
+  Clock::time_point training_;
+  std::string note_;
+  StepGraph graph_;                  // the last: its end waits for the device
+};
+
+}  // namespace
+
+void visit_fields(FieldVisitor& v, TransferProgress& p) {
+  visit(v, Field("committed", "whether the layers are chosen"), p.committed);
+  visit(v, Field("linear_layers", "those that are linear, from 0"), p.linear_layers);
+  visit(v, Field("gap_at_start", "velocity gap before the first step"), p.gap_at_start);
+  visit(v, Field("gap_before_commit", "velocity gap with the gates as they were"), p.gap_before_commit);
+  visit(v, Field("gap_after_commit", "velocity gap with gates of 0 and 1"), p.gap_after_commit);
+  visit(v, Field("commit_distance", "mean distance of r to 0 or 1 at the commit"), p.commit_distance);
+  visit(v, Field("pending_errors", "velocity errors since the last row of metrics.csv"), p.pending_errors);
+  visit(v, Field("bins", "the same by sigma"), p.bins);
+  visit(v, Field("detectors", "what the detectors remember"), p.detectors);
+}
+
+void visit_fields(FieldVisitor& v, TransferResult& r) {
+  visit(v, Field("steps", "optimiser steps"), r.steps);
+  visit(v, Field("examples_seen", "training examples, with repetition"), r.examples_seen);
+  visit(v, Field("num_layers", "self-attention layers"), r.num_layers);
+  visit(v, Field("num_linear", "of them linear"), r.num_linear);
+  visit(v, Field("linear_layers", "which, from 0"), r.linear_layers);
+  visit(v, Field("gap_at_start", "|u^ - u|^2 / |u|^2 at held-out points before the first step"), r.gap_at_start);
+  visit(v, Field("gap_before_commit", "the same with the gates as they were at the commit"), r.gap_before_commit);
+  visit(v, Field("gap_after_commit", "the same with gates of 0 and 1"), r.gap_after_commit);
+  visit(v, Field("gap", "the same of the finished student"), r.gap);
+  visit(v, Field("commit_distance", "mean distance of r to 0 or 1 at the commit"), r.commit_distance);
+  visit(v, Field("final_loss", "mean over the last row of metrics.csv"), r.final_loss);
+  visit(v, Field("training_seconds", "of this part of the run"), r.training_seconds);
+  visit(v, Field("tokens_per_second", "of this part of the run"), r.tokens_per_second);
+  visit(v, Field("network_calls", "forward passes a step and example; one with gradient counts as three"), r.network_calls);
+}
+
+TransferInputs prepare_transfer(const TransferConfig& config, at::Device device) {
+  require_consistent(config);
+  TransferInputs inputs;
+  inputs.teacher = read_video_model(config.teacher, config.weights);
+  const int64_t layers = inputs.teacher.transformer->config().num_layers;
+  fixed_selection(config.gates, layers, static_cast<uint64_t>(config.run.seed));
+  const std::vector<std::string> kinds = attention_of_blocks(inputs.teacher.transformer->config());
+  for (size_t i = 0; i < kinds.size(); ++i)
+    check_input(kinds[i] == "softmax", "{}: layer {} is {} already; a transfer starts from a teacher whose layers are all softmax", config.teacher, i, kinds[i]);
+  const TrajectoryManifest manifest = read_manifest(config.trajectories);
+  require_teacher(manifest, config.trajectories, video_model_digest(config.teacher, config.weights), config.teacher);
+  require_guidance(manifest, config.guidance);
+  require_latents(manifest, inputs.teacher.transformer->config().in_channels, inputs.teacher.transformer->config().patch_size);
+  inputs.source = std::make_shared<StoredTrajectories>(config.trajectories, device, config.device_mb << 20);
+  const int64_t trajectories = inputs.source->size() / manifest.num_kept(), pairs = (trajectories - config.num_held_out) * manifest.num_kept();
+  if (pairs < config.batch_size)
+    throw ConfigError(fmt::format("num_held_out is {} and batch_size {}, but {} has {} trajectories of {} pairs: {} are left to train on; make more trajectories or lower the two",
+                                  config.num_held_out, config.batch_size, config.trajectories, trajectories, manifest.num_kept(), std::max<int64_t>(0, pairs)));
+  return inputs;
+}
+
+TransferResult transfer(const TransferConfig& config, TransferInputs inputs, RunDirectory& run, at::Device device) {
+  return Transfer(config, std::move(inputs), run, device).run();
+}
+
+}  // namespace linden
