@@ -39,7 +39,7 @@ TEST_CASE("trajectories: priced, killed with SIGKILL, resumed: the same bytes", 
   INFO(priced.output);
   CHECK(priced.exit_code == 0);
   CHECK_THAT(priced.output, ContainsSubstring("x and velocity [1, 32, 4, 4]") && ContainsSubstring("160 trajectories, 640 pairs under 2 prompts") && ContainsSubstring("1310720 bytes") &&
-                                ContainsSubstring("40 of 4 trajectories") && ContainsSubstring("3200 of one video (1600 NFE, guidance u_plus 2)") && ContainsSubstring("FLOP each"));
+                                ContainsSubstring("40 of 4 trajectories") && ContainsSubstring("3200 of one video (1600 NFE, guidance u_plus 3.5)") && ContainsSubstring("FLOP each"));
   CHECK_FALSE(fs::exists(folder / "dry"));
 
   const test::CommandResult whole = run_linden(make + (folder / "whole").string());
@@ -56,7 +56,7 @@ TEST_CASE("trajectories: priced, killed with SIGKILL, resumed: the same bytes", 
   INFO(finished << " shards were finished");
   CHECK(finished >= 2);
   CHECK(finished < kShards);
-  CHECK_THAT(run_linden(make + parts + " --resume --set guidance.scale=3").output, ContainsSubstring("--resume, but guidance.scale is 2.0 there and 3.0 now"));
+  CHECK_THAT(run_linden(make + parts + " --resume --set guidance.scale=3").output, ContainsSubstring("--resume, but guidance.scale is 3.5 there and 3.0 now"));
   const test::CommandResult resumed = run_linden(make + parts + " --resume");
   INFO(resumed.output);
   REQUIRE(resumed.exit_code == 0);

@@ -1,4 +1,4 @@
-// A video model of one block that a test can write, load and run in milliseconds.
+// A video model of one block, or some, that a test can write, load and run in milliseconds.
 #pragma once
 
 #include <torch/torch.h>
@@ -10,7 +10,7 @@
 
 namespace linden::test {
 
-inline VideoModel tiny_teacher(int64_t seed = 0, int64_t channels = 1) {
+inline VideoModel tiny_teacher(int64_t seed = 0, int64_t channels = 1, int64_t num_layers = 1) {
   torch::manual_seed(seed);
   VideoDitConfig layout;
   layout.patch_size = {1, 2, 2};
@@ -20,7 +20,7 @@ inline VideoModel tiny_teacher(int64_t seed = 0, int64_t channels = 1) {
   layout.text_dim = 8;
   layout.text_len = 3;
   layout.ffn_dim = 16;
-  layout.num_layers = 1;
+  layout.num_layers = num_layers;
   VideoModel model;
   model.transformer = VideoDit(layout);
   model.text_encoder = std::make_shared<CaptionEmbeddingImpl>(CaptionEmbeddingConfig{{"up", "down", "a"}, 3, 8});
