@@ -1,4 +1,4 @@
-// linden bench: measured speed, one kind a word.
+// linden bench: what is measured by itself, one kind a word: speed, and the stability of objectives.
 #include <fmt/ranges.h>
 
 #include <cstdio>
@@ -6,6 +6,7 @@
 #include "commands/command.h"
 #include "core/error.h"
 #include "core/logging.h"
+#include "experiment/bench_adm.h"
 #include "experiment/bench_attention.h"
 #include "experiment/bench_dit.h"
 #include "experiment/bench_sampler.h"
@@ -34,6 +35,7 @@ void run(const CommandLine& line) {
   const std::string& kind = find_kind(command, line.positional[0]).name;
   if (kind == "sampler") run_kind<BenchSamplerConfig>(line, to_json<BenchSamplerConfig>, run_bench_sampler);
   if (kind == "attention") run_kind<BenchAttentionConfig>(line, describe_bench_attention, run_bench_attention);
+  if (kind == "adm") run_kind<BenchAdmConfig>(line, to_json<BenchAdmConfig>, run_bench_adm);
   if (kind == "dit") run_kind<BenchDitConfig>(line, describe_bench_dit, run_bench_dit);
 }
 
@@ -46,16 +48,17 @@ Command bench_command() {
                               owned_config<BenchAttentionConfig>};
   const CommandKind dit{"dit", "time and memory of the video transformer's forward pass, stage by stage, by the number of its linear blocks", "linden bench dit configs/bench/video_dit_small.json",
                         owned_config<BenchDitConfig>};
+  const CommandKind adm{"adm", "stability of the matching objectives of a transfer: linear picture and small trained students", "linden bench adm configs/bench/adm.json", owned_config<BenchAdmConfig>};
   return {.name = "bench",
-          .summary = "measure speed: of a denoising step, of attention and norms, of the video transformer",
-          .usage = "linden bench sampler config.json [options] | linden bench attention config.json [options] | linden bench dit config.json [options]",
+          .summary = "measure speed: of a denoising step, of attention and norms, of the video transformer; and which matching objectives are stable",
+          .usage = "linden bench sampler config.json [options] | linden bench attention config.json [options] | linden bench dit config.json [options] | linden bench adm config.json [options]",
           .example = sampler.example,
           .own_options = {},
           .run = run,
           .config = sampler.config,
           .takes_config_file = false,
           .shared_options = {"set", "seed", "device", "output", "dry-run"},
-          .kinds = {sampler, attention, dit}};
+          .kinds = {sampler, attention, dit, adm}};
 }
 
 }  // namespace linden

@@ -42,9 +42,9 @@ TEST_CASE("linden bench attention: the plan, and what is wrong before anything r
   CHECK_THAT(run_linden(small + "--set peer=no_such_file").output, ContainsSubstring("no_such_file: cannot read it"));
   const CommandResult unknown = run_linden("bench atention configs/bench/attention_small.json");
   CHECK(unknown.exit_code == 2);
-  CHECK_THAT(unknown.output, ContainsSubstring("no kind \"atention\"; kinds: sampler, attention, dit") && ContainsSubstring("did you mean \"attention\"?"));
+  CHECK_THAT(unknown.output, ContainsSubstring("no kind \"atention\"; kinds: sampler, attention, dit, adm") && ContainsSubstring("did you mean \"attention\"?"));
   CHECK_THAT(run_linden("config show \"bench attention\"").output, ContainsSubstring("\"norm_shapes\""));
-  CHECK_THAT(run_linden("config show bench").output, ContainsSubstring("linden bench: no kind given; kinds: sampler, attention, dit"));
+  CHECK_THAT(run_linden("config show bench").output, ContainsSubstring("linden bench: no kind given; kinds: sampler, attention, dit, adm"));
 }
 
 TEST_CASE("linden bench attention: a card that is not there is an error", "[e2e]") {
@@ -81,4 +81,18 @@ TEST_CASE("linden bench dit: the plan predicts time and memory", "[e2e]") {
   const CommandResult wrong = run_linden("bench dit configs/bench/video_dit_small.json --set frames=6");
   CHECK(wrong.exit_code == 2);
   CHECK_THAT(wrong.output, ContainsSubstring("frames is 6, wanted 1 more than a multiple of 4"));
+}
+
+TEST_CASE("linden bench adm: a line for every objective, width and learning rate", "[e2e]") {
+  const TemporaryFolder folder;
+  const CommandResult result = run_linden("bench adm configs/bench/adm.json --set solver_steps=[10] --set widths=[0.5,2] --set trial_widths=[0.5] --set learning_rates=[0.003] --set trial.steps=40 --output " +
+                                          (folder / "run").string());
+  INFO(result.output);
+  REQUIRE(result.exit_code == 0);
+  const std::string linear = read_text_file(folder / "run/linear.csv"), trials = read_text_file(folder / "run/trials.csv");
+  CHECK_THAT(linear, ContainsSubstring("\nmse,10,0.5,1,") && ContainsSubstring("\non-policy,10,2,1,"));
+  CHECK_THAT(trials, ContainsSubstring("\nadm raw,0.5,0.003,40,") && ContainsSubstring("\nadm unit large epsilon,0.5,0.003,40,"));
+  CHECK_THAT(read_text_file(folder / "run/summary.json"), ContainsSubstring("\"forms\": 18,") && ContainsSubstring("\"trials\": 18,") && ContainsSubstring("\"on-policy\""));
+  for (const char* figure : {"linear.svg", "training.svg", "width.svg"}) CHECK_THAT(read_text_file(folder / "run" / figure), ContainsSubstring("<svg"));
+  CHECK_THAT(run_linden("bench adm configs/bench/adm.json --set learning_rates=[]").output, ContainsSubstring("each want at least one value"));
 }
