@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <cmath>
@@ -131,7 +132,7 @@ TEST_CASE("the curves of the scores are one a layer", "[unit]") {
   CHECK(!figure.colour_bar.shown());
   CHECK(figure.vertical_lines.empty());
   CHECK(gate_gradient_figure(few, 3, std::nullopt).curves.size() == 5);
-  CHECK(gate_gradient_figure(few, 3, std::nullopt).curves[3].y[0] == std::abs(few[0].grad_constraint));
+  CHECK(gate_gradient_figure(few, 3, std::nullopt).curves[3].y[0] == Catch::Approx(few[0].grad_constraint));
 }
 
 TEST_CASE("a long run's error map averages neighbouring rows", "[unit]") {

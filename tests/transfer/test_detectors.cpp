@@ -1,6 +1,8 @@
 // Series that go wrong in one way each: what is said, when, and how often.
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <fmt/format.h>
+
 #include <cmath>
 #include <limits>
 
