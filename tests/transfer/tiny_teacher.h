@@ -10,12 +10,12 @@
 
 namespace linden::test {
 
-inline VideoModel tiny_teacher(int64_t seed = 0, int64_t channels = 1, int64_t num_layers = 1) {
+inline VideoModel tiny_teacher(int64_t seed = 0, int64_t channels = 1, int64_t num_layers = 1, int64_t head_dim = 16) {
   torch::manual_seed(seed);
   VideoDitConfig layout;
   layout.patch_size = {1, 2, 2};
   layout.num_attention_heads = 1;
-  layout.attention_head_dim = 16;
+  layout.attention_head_dim = head_dim;
   layout.in_channels = layout.out_channels = channels;
   layout.text_dim = 8;
   layout.text_len = 3;
