@@ -40,7 +40,7 @@ TEST_CASE("scripts/bench/sanitize gives a verdict a tag", "[unit]") {
     return (folder / name).string();
   };
   const std::string tests = program("test_cuda", R"(for tag in clean hazard fails slow crash none; do echo "   1  [race_$tag]"; done; echo "  30  [small]")");
-  const std::string tool = program("compute-sanitizer", R"([ "$1" = --help ] && { echo "  --kernel-name arg   filter"; exit; }
+  const std::string tool = program("compute-sanitizer", R"SH([ "$1" = --help ] && { echo "  --kernel-name arg   filter"; exit; }
 for last in "$@"; do :; done
 case "$*" in *"--kernel-name kns=linden"*) ;; *) exit 9 ;; esac
 case $last in
@@ -50,7 +50,7 @@ case $last in
   *crash*) echo "========= Internal Sanitizer Error: no idea"; exit 1 ;;
   *none*) echo "explicitly skipped: no CUDA device"; exit 255 ;;
   *) echo "========= ERROR SUMMARY: 0 errors" ;;
-esac)");
+esac)SH");
   const std::string sanitize = "COMPUTE_SANITIZER=" + tool + " scripts/bench/sanitize " + tests + " --logs " + (folder / "logs").string() + " --timeout 1 ";
   const auto all = run_shell(sanitize + "--tool racecheck");
   INFO(all.output);
