@@ -10,7 +10,6 @@
 #include "core/device.h"
 #include "core/error.h"
 #include "core/logging.h"
-#include "diffusion/flow_chain.h"
 #include "experiment/transfer_report.h"
 #include "io/event_sink.h"
 #include "models/video_model.h"
@@ -40,6 +39,7 @@ ClipSummary measure(const TransferRunConfig& config, const fs::path& folder, con
   const at::NoGradGuard no_grad;
   const VideoModel model = load_video_model(folder, weights, at::kFloat, device);
   const at::Tensor text = model.text_encoder->encode(manifest.prompts), none = model.text_encoder->encode(std::vector<std::string>{manifest.negative_prompt});
+  const FlowSampler sampler(manifest.sampler);
   std::vector<int64_t> digit, motion;
   std::vector<at::Tensor> clips;
   const auto prompts = static_cast<int64_t>(manifest.prompts.size());
@@ -52,10 +52,7 @@ ClipSummary measure(const TransferRunConfig& config, const fs::path& folder, con
       motion.push_back(label.motion);
     }
     const at::Tensor captions = text.index_select(0, at::tensor(indices, at::kLong).remainder(prompts).to(device));
-    const VelocityFunction velocity = [&](const at::Tensor& x, const at::Tensor& timestep) {
-      return guided_velocity(model.transformer, config.transfer.guidance, x, timestep, captions, none.expand_as(captions));
-    };
-    clips.push_back(sample_flow(FlowSampler(manifest.sampler), velocity, manifest.latent_shape, static_cast<uint64_t>(config.transfer.run.seed), indices, device).cpu());
+    clips.push_back(draw_video(model.transformer, {sampler, config.transfer.guidance, captions, none, manifest.latent_shape}, static_cast<uint64_t>(config.transfer.run.seed), indices).cpu());
   }
   return measure_clips(at::cat(clips), at::tensor(digit, at::kLong), at::tensor(motion, at::kLong), config.clips, device);
 }

@@ -12,7 +12,6 @@
 #include "core/error.h"
 #include "core/logging.h"
 #include "core/progress.h"
-#include "diffusion/flow_chain.h"
 #include "evaluate/clip_metrics.h"
 #include "experiment/sample_file.h"
 #include "io/apng.h"
@@ -114,11 +113,7 @@ class VideoSampling {
 
   at::Tensor draw(const std::vector<int64_t>& indices, const std::function<void(int64_t)>& after_step) const {
     const at::Tensor rows = at::tensor(indices, at::kLong).remainder(static_cast<int64_t>(captions.size())).to(device_);
-    const at::Tensor text = text_.index_select(0, rows), none = null_text_.expand_as(text);
-    const VelocityFunction velocity = [&](const at::Tensor& x, const at::Tensor& timestep) {
-      return guided_velocity(model_.transformer, guidance_, x, timestep, text, none);
-    };
-    return sample_flow(sampler_, velocity, shape, seed_, indices, device_, after_step).cpu();
+    return draw_video(model_.transformer, {sampler_, guidance_, text_.index_select(0, rows), null_text_, shape}, seed_, indices, after_step).cpu();
   }
   int64_t num_steps() const { return sampler_.num_steps(); }
   int64_t calls_per_step() const { return guidance_needs_unconditional(guidance_) ? 2 : 1; }

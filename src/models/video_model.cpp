@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/run_directory.h"
+#include "diffusion/flow_chain.h"
 #include "models/wan_checkpoint.h"
 
 namespace linden {
@@ -106,6 +107,14 @@ at::Tensor guided_velocity(VideoDit network, const GuidanceConfig& guidance, con
   if (!guidance_needs_unconditional(guidance)) return network(x, timestep, text).to(at::kFloat);
   const std::vector<at::Tensor> both = network(at::cat({x, x}), at::cat({timestep, timestep}), at::cat({text, null_text})).to(at::kFloat).chunk(2);
   return guide(guidance, both[0], both[1]);
+}
+
+at::Tensor draw_video(VideoDit network, const VideoDraw& draw, uint64_t seed, std::span<const int64_t> indices, const std::function<void(int64_t)>& after_step) {
+  const at::Tensor none = draw.null_text.expand_as(draw.text);
+  const VelocityFunction velocity = [&](const at::Tensor& x, const at::Tensor& timestep) {
+    return guided_velocity(network, draw.guidance, x, timestep, draw.text, none);
+  };
+  return sample_flow(draw.sampler, velocity, draw.shape, seed, indices, draw.text.device(), after_step);
 }
 
 }  // namespace linden

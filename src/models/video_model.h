@@ -6,10 +6,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "diffusion/flow_sampler.h"
 #include "diffusion/guidance.h"
 #include "models/text_encoder.h"
 #include "models/video_dit.h"
@@ -52,5 +55,15 @@ void save_video_model(const std::filesystem::path& folder, const VideoModel& mod
 // both halves, they are one batch of 2 B.
 at::Tensor guided_velocity(VideoDit network, const GuidanceConfig& guidance, const at::Tensor& x, const at::Tensor& timestep, const at::Tensor& text,
                            const at::Tensor& null_text);
+
+// How clips of a network are drawn.
+struct VideoDraw {
+  const FlowSampler& sampler;
+  const GuidanceConfig& guidance;
+  at::Tensor text, null_text;            // [B, L, D], [1, L, D]
+  std::vector<int64_t> shape;            // C, F, Y, X
+};
+// The clips of streams (seed, indices), [B, C, F, Y, X] fp32 on the captions' device (flow_chain.h).
+at::Tensor draw_video(VideoDit network, const VideoDraw& draw, uint64_t seed, std::span<const int64_t> indices, const std::function<void(int64_t)>& after_step = {});
 
 }  // namespace linden

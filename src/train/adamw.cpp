@@ -26,6 +26,8 @@ void AdamW::begin_step(int64_t step, double learning_rate) {
   rate_.fill_(learning_rate);
 }
 
+void AdamW::next_step() { step_.add_(1); }
+
 void AdamW::apply(const at::Tensor& values, const at::Tensor& gradients) {
   at::_fused_adamw_({values}, {gradients}, {mean}, {variance}, {}, {step_}, rate_, config_.beta1, config_.beta2,
                     config_.weight_decay, config_.epsilon, /*amsgrad=*/false, /*maximize=*/false);

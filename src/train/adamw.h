@@ -27,6 +27,8 @@ class AdamW {
   // The same in two parts: what changes from step to step, and the arithmetic, which a CUDA graph may hold.
   void begin_step(int64_t step, double learning_rate);
   void apply(const at::Tensor& values, const at::Tensor& gradients);
+  // On to the next step at the same rate, on the device: for several steps in one graph.
+  void next_step();
 
   at::Tensor mean, variance;   // m, v: [P]
 

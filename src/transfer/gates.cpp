@@ -21,20 +21,19 @@ std::vector<int64_t> gated_layers(VideoDit& student) {
   return layers;
 }
 
-// Copies every parameter of `to` that `from` has too.
-void copy_parameters(VideoDit& from, VideoDit& to) {
-  const torch::NoGradGuard no_grad;
-  const auto source = from->named_parameters();
-  for (auto& item : to->named_parameters())
-    if (const at::Tensor* found = source.find(item.key())) item.value().copy_(*found);
-}
-
 at::Tensor start_of(const GateConfig& config, size_t count, at::Device device) {
   const double start = config.parametrisation == "sigmoid" ? inverse_rectified_sigmoid(config.start) : config.start;
   return at::full({static_cast<int64_t>(count)}, start, at::dtype(at::kFloat).device(device));
 }
 
 }  // namespace
+
+void copy_parameters(VideoDit from, VideoDit to) {
+  const torch::NoGradGuard no_grad;
+  const auto source = from->named_parameters();
+  for (auto& item : to->named_parameters())
+    if (const at::Tensor* found = source.find(item.key())) item.value().copy_(*found);
+}
 
 VideoDit convert_attention(VideoDit teacher, const FeatureMapConfig& feature_map, const std::vector<bool>& allowed) {
   const std::vector<std::string> kinds = attention_of_blocks(teacher->config());

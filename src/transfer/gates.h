@@ -20,6 +20,8 @@ namespace linden {
 VideoDit convert_attention(VideoDit teacher, const FeatureMapConfig& feature_map, const std::vector<bool>& allowed);
 // The finished student on the CPU: `linear` layers linear, the others softmax, weights by name; what a layer does not run is dropped.
 VideoDit without_gates(VideoDit gated, const std::vector<int64_t>& linear);
+// Copies every parameter of `to` that `from` has too, by name, whatever the devices.
+void copy_parameters(VideoDit from, VideoDit to);
 // Whether the name is that of a gate, which the scores below train and the optimiser of the weights leaves alone.
 bool is_gate(const std::string& parameter_name);
 

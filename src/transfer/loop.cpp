@@ -2,14 +2,16 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <chrono>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 #include "core/error.h"
 #include "core/logging.h"
 #include "core/progress.h"
 #include "core/random.h"
-#include "diffusion/flow_chain.h"
 #include "models/model_digest.h"
 #include "train/autocast.h"
 #include "train/loss_log.h"
@@ -38,9 +40,7 @@ void freeze_parameters(torch::nn::Module& module) {
 
 VideoDit copy_of(VideoDit network) {
   VideoDit copy(network->config());
-  const torch::NoGradGuard no_grad;
-  const auto source = network->named_parameters();
-  for (auto& item : copy->named_parameters()) item.value().copy_(source[item.key()]);
+  copy_parameters(network, copy);
   copy->eval();
   return copy;
 }
@@ -85,7 +85,6 @@ class Transfer {
   }
 
   TransferResult run() {
-    const Clock::time_point start = Clock::now();
     if (!resume()) begin();
     log_info("transfer: {} of {} layers become linear ({}), {} pairs, batch {}, {} steps, on {}", config_.gates.num_linear, num_layers(), config_.gates.selection, num_pairs(),
              config_.batch_size, config_.steps, device_.str());
@@ -106,7 +105,7 @@ class Transfer {
       }
     }
     progress.finish();
-    return finish(seconds_since(start), first);
+    return finish(first);
   }
 
  private:
@@ -275,7 +274,7 @@ class Transfer {
       for (int64_t i = 0; i < config_.critic.steps; ++i) critic_->feeds[static_cast<size_t>(i)].fill((number - 1) * config_.critic.steps + i + 1, number);
     optimizer_.begin_step(number, learning_rate(number));
     ema_.begin_update(number);
-    if (critic_) critic_->optimizer.begin_step(number, config_.critic.optimizer.learning_rate);   // its bias correction goes by the student's steps
+    if (critic_) critic_->optimizer.begin_step((number - 1) * config_.critic.steps, config_.critic.optimizer.learning_rate);
     if (!details_.committed) scores_.begin_step(number, gate_progress(number));
     graph_.run([this] { update(); });
     losses_.add(loss_, norm_);
@@ -332,6 +331,7 @@ class Transfer {
     loss.backward();
     const torch::NoGradGuard no_grad;
     clip_gradient_norm(critic_->weights.gradients, config_.gradient_clip);
+    critic_->optimizer.next_step();
     critic_->optimizer.apply(critic_->weights.values, critic_->weights.gradients);
   }
 
@@ -394,9 +394,7 @@ class Transfer {
     // Prompts far apart in the list show different things.
     const auto number = static_cast<int64_t>(source_->prompts().size());
     const at::Tensor text = prompts_.text.index_select(0, (at::arange(count, at::kLong) * std::max<int64_t>(1, number / std::max<int64_t>(1, count) + 1)).remainder(number).to(device_));
-    const at::Tensor none = prompts_.none.expand_as(text);
-    const VelocityFunction velocity = [&](const at::Tensor& x, const at::Tensor& timestep) { return guided_velocity(network, config_.guidance, x, timestep, text, none); };
-    return sample_flow(FlowSampler(source_->manifest().sampler), velocity, source_->manifest().latent_shape, seed_, indices, device_).cpu();
+    return draw_video(network, {FlowSampler(source_->manifest().sampler), config_.guidance, text, prompts_.none, source_->manifest().latent_shape}, seed_, indices).cpu();
   }
 
   const at::Tensor& teacher_clips() {
@@ -431,7 +429,7 @@ class Transfer {
     save_train_state(run_.path(), state(), done_, config_.keep_checkpoints);
   }
 
-  TransferResult finish(double, int64_t first) {
+  TransferResult finish(int64_t first) {
     TransferResult result;
     result.training_seconds = seconds_since(training_);
     strip();
