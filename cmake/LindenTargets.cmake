@@ -1,4 +1,4 @@
-# How every library and test of linden is built: the same flags everywhere, one precompiled header.
+# How every library and test of linden is built: the same flags everywhere.
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
@@ -42,21 +42,7 @@ if(MOLD_PROGRAM)
 endif()
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")  # as LibTorch is built: some of its classes differ in layout without NDEBUG
 
-# The one precompiled header.
-add_library(linden_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cpp)
-target_link_libraries(linden_pch PRIVATE linden_flags)
-target_precompile_headers(linden_pch PRIVATE <torch/torch.h> <fmt/format.h>)
-
-# Reading the precompiled header costs 4 s a source. It pays only in a source that works on tensors; every other one
-# compiles in 1 to 2 s from its own narrow includes.
-function(linden_choose_precompiled_header list_name)
-  foreach(source IN LISTS ${list_name})
-    file(STRINGS ${source} wide REGEX "(at|torch)::" LIMIT_COUNT 1)
-    if(NOT wide)
-      set_source_files_properties(${source} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
-    endif()
-  endforeach()
-endfunction()
+include(PrecompiledHeaders)
 
 # linden_library(core DEPENDS ... PRIVATE ... INCLUDES ...): src/core/*.cpp as linden_core, linked to the
 # libraries below it; PRIVATE and INCLUDES are third-party libraries that no header of ours shows.
@@ -65,9 +51,8 @@ function(linden_library folder)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cpp
                                       ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/reference/*.cpp)
   if(sources)
-    linden_choose_precompiled_header(sources)
     add_library(linden_${folder} STATIC ${sources})
-    target_precompile_headers(linden_${folder} REUSE_FROM linden_pch)
+    linden_precompile(linden_${folder} ${sources})
     target_link_libraries(linden_${folder} PUBLIC linden_flags ${ARG_DEPENDS} PRIVATE ${ARG_PRIVATE})
     target_include_directories(linden_${folder} SYSTEM PRIVATE ${ARG_INCLUDES})
   else()
@@ -84,9 +69,9 @@ function(linden_tests folder)
   if(NOT sources)
     return()
   endif()
-  linden_choose_precompiled_header(sources)
   add_executable(test_${folder} ${sources})
-  target_precompile_headers(test_${folder} REUSE_FROM linden_pch)
+  linden_precompile(test_${folder} ${sources})
+  target_compile_options(test_${folder} PRIVATE $<$<CONFIG:Release>:-O1>)   # what is timed lies in the libraries
   target_link_libraries(test_${folder} PRIVATE linden_test_support ${ARG_DEPENDS})
   set(text "")
   foreach(source IN LISTS sources)

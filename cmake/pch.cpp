@@ -1,1 +1,1 @@
-// Holds the precompiled header; see LindenTargets.cmake.
+// The one source of each precompiled header; see PrecompiledHeaders.cmake.

@@ -1,7 +1,7 @@
 #include "evaluate/evaluation.h"
 
 #include <fmt/ranges.h>
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,8 @@
 #include "evaluate/features.h"
 
 #include <fmt/ranges.h>
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <filesystem>

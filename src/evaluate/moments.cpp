@@ -1,6 +1,6 @@
 #include "evaluate/moments.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include "core/error.h"
 

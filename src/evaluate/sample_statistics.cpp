@@ -1,6 +1,6 @@
 #include "evaluate/sample_statistics.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <cmath>
 #include <functional>

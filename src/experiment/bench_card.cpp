@@ -1,6 +1,7 @@
 #include "experiment/bench_card.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 
 #include <cstdio>

@@ -1,6 +1,7 @@
 #include "experiment/bench_dit.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,7 @@
 // The Gaussian mixture of closed_form.h and its log-ratio reward.
 //   p_t = sum_k weight_k N(a mean_k, v I),  v = a^2 sigma^2 + s^2,  eps = s (x - a sum_k gamma_k mean_k) / v
 // with gamma the posterior of the mode.
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/tensor.h>
 

@@ -1,6 +1,7 @@
 #include "ops/gated_attention.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>

@@ -1,6 +1,7 @@
 #include "ops/group_norm_silu.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/ranges.h>
 
 #include <optional>

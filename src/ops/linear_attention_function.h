@@ -3,6 +3,7 @@
 // Include it in a .cpp only: torch's autograd header is heavy.
 #pragma once
 
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <optional>

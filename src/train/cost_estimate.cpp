@@ -1,7 +1,9 @@
 #include "train/cost_estimate.h"
 
 #include <torch/csrc/autograd/functions/accumulate_grad.h>
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/nn/module.h>
 
 #include <unordered_set>
 

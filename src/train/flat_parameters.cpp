@@ -1,6 +1,8 @@
 #include "train/flat_parameters.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/nn/module.h>
 
 #include "core/error.h"
 
@@ -12,7 +14,7 @@ constexpr int64_t kAlignment = 64;  // elements: 256 bytes, what a fresh CUDA al
 }  // namespace
 
 FlatParameters::FlatParameters(const std::shared_ptr<torch::nn::Module>& module, const std::function<bool(const std::string&)>& leave_out) : module_(module) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   std::vector<torch::OrderedDict<std::string, at::Tensor>::Item> parameters;
   for (const auto& item : module->named_parameters())
     if (!leave_out || !leave_out(item.key())) parameters.push_back(item);
@@ -57,7 +59,7 @@ NamedTensors FlatParameters::views(const at::Tensor& flat) const {
 }
 
 void FlatParameters::fill(const at::Tensor& flat, const NamedTensors& tensors, const std::string& origin) const {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   NamedTensors wanted = views(flat);
   const std::vector<std::string> mismatches = tensor_mismatches(wanted, tensors);
   check_input(mismatches.empty(), "{}: its tensors do not fit this model:\n  {}", origin, fmt::join(mismatches, "\n  "));

@@ -1,6 +1,8 @@
 #include "train/loop.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/nn/module.h>
 
 #include "core/error.h"
 #include "core/logging.h"
@@ -89,7 +91,7 @@ class Training {
 
   // One step: draw, forward, backward, clip, AdamW, average. Nothing here waits for the device.
   void step(int64_t number) {
-    torch::manual_seed(stream_key(seed_, Purpose::kTrainingNoise) + static_cast<uint64_t>(number));  // dropout, where there is any
+    at::manual_seed(stream_key(seed_, Purpose::kTrainingNoise) + static_cast<uint64_t>(number));  // dropout, where there is any
     plan_.read(number, draw_);
     optimizer_.begin_step(number, learning_rate(number));
     ema_.begin_update(number);
@@ -109,7 +111,7 @@ class Training {
     }
     loss.backward();
     const at::Tensor norm = clip_gradient_norm(weights_.gradients, config_.gradient_clip);
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     optimizer_.apply(weights_.values, weights_.gradients);
     ema_.apply(weights_.values);
     loss_.copy_(loss);
@@ -142,7 +144,7 @@ class Training {
 
   void sample() {
     if (std::holds_alternative<ClassificationTask>(config_.task)) return;
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     const UseAverage average(weights_.values, ema_);
     const auto* noise = std::get_if<NoisePredictionTask>(&config_.task);
     const auto file = noise ? write_sample_grid(run_.path(), done_.step, trainee_, *noise, device_, seed_, config_.num_grid_samples)
@@ -153,7 +155,7 @@ class Training {
   // The averaged weights as they are exported, their test, and the model folder.
   TrainSummary finish() {
     sample();
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     const UseAverage average(weights_.values, ema_);
     const at::ScalarType dtype = config_.export_dtype == "fp16" ? at::kHalf : at::kFloat;
     weights_.values.copy_(weights_.values.to(dtype));

@@ -1,6 +1,7 @@
 #include "train/objective.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 
@@ -131,7 +132,7 @@ at::Tensor shift_images(const at::Tensor& images, const at::Tensor& shifts, int6
 }
 
 double classification_accuracy(const Trainee& classifier, const TrainingSet& test_set) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   classifier.module->eval();
   const int64_t size = test_set.size();
   at::Tensor right = at::zeros({}, test_set.labels.options());

@@ -1,6 +1,7 @@
 #include "train/sample_grid.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <numeric>
 
@@ -18,7 +19,7 @@ namespace {
 constexpr int64_t kPointsAPicture = 16;   // a point says less than a picture: so many for each asked sample
 
 at::Tensor draw_samples(const Trainee& trainee, const NoisePredictionTask& task, at::Device device, uint64_t seed, int64_t count) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   trainee.module->eval();
   ExecutorConfig eager;
   eager.graphs = "off";   // the weights change between two grids

@@ -1,6 +1,7 @@
 #include "train/state.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 
@@ -135,7 +136,7 @@ std::optional<ResumedTrainState> resume_train_state(const fs::path& run, const T
 }
 
 TrainProgress load_train_state(const fs::path& folder, const TrainState& state) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   TrainProgress progress;
   from_json(read_text_file(folder / "state.json"), (folder / "state.json").string(), progress);
   FlatParameters& weights = state.weights;

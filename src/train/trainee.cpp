@@ -1,6 +1,7 @@
 #include "train/trainee.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <torch/nn/module.h>
 
 #include "core/error.h"
 #include "core/random.h"
@@ -155,7 +156,7 @@ void visit_fields(FieldVisitor& v, DigitClassifierModel& c) { visit_model(v, c);
 void visit_fields(FieldVisitor& v, DigitJudgeModel& c) { visit_model(v, c); }
 
 Trainee make_trainee(const ModelConfig& config, const Shape& example_shape, uint64_t seed, bool channels_last) {
-  torch::manual_seed(stream_key(seed, Purpose::kWeights));
+  at::manual_seed(stream_key(seed, Purpose::kWeights));
   Trainee trainee = std::visit([&](const auto& model) { return build(model, channels_last); }, config);
   trainee.example_shape = example_shape;
   const std::string start_from = std::visit([](const auto& model) { return model.start_from; }, config);

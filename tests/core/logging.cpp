@@ -1,5 +1,6 @@
 #include "core/logging.h"
 
+#include <ATen/Parallel.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 
 #include <catch2/catch_test_macros.hpp>

@@ -2,6 +2,7 @@
 #include "ops/linear_attention.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <catch2/catch_test_macros.hpp>

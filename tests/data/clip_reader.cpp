@@ -1,7 +1,7 @@
 // What guide and judge read in clips: the judge's centroids and paths with a made-up network, both with the shipped ones.
 #include "data/clip_reader.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -41,8 +41,8 @@ TEST_CASE("centroids move by exactly the step; noise below the threshold does no
   const Clips clips = first_clips(shipped(), 40);
   const at::Tensor centroids = digit_centroids(clips.video);
   CHECK(centroids.sizes() == at::IntArrayRef({40, 8, 2}));
-  torch::manual_seed(0);
-  const at::Tensor noisy = digit_centroids(clips.video + 0.03 * torch::randn(clips.video.sizes()));
+  at::manual_seed(0);
+  const at::Tensor noisy = digit_centroids(clips.video + 0.03 * at::randn(clips.video.sizes()));
   for (int64_t b = 0; b < 40; ++b) {
     const auto path = set.path(set.content(b));
     for (int64_t f = 1; f < 8; ++f) {

@@ -1,5 +1,5 @@
 // Samples in memory against real samples of chosen classes.
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -18,8 +18,8 @@ using linden::test::TemporaryFolder;
 
 TEST_CASE("moments of chosen classes under a classifier are kept in memory", "[unit]") {
   TemporaryFolder folder;
-  torch::manual_seed(3);
-  const at::Tensor images = torch::rand({30, 1, 32, 32}) * 2 - 1, labels = at::arange(30).remainder(3);
+  at::manual_seed(3);
+  const at::Tensor images = at::rand({30, 1, 32, 32}) * 2 - 1, labels = at::arange(30).remainder(3);
   {
     Hdf5Writer writer(folder / "real.h5");
     writer.write("samples", images);

@@ -1,6 +1,6 @@
 // Distances between sample sets: closed forms of Gaussians, independence of batches and of order, and the values of
 // pytorch-fid, torch-fidelity and scikit-learn (scripts/golden/make_evaluate.py).
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -37,8 +37,8 @@ std::map<std::string, double> golden_values() {
 Moments gaussian(const at::Tensor& mean, const at::Tensor& covariance) { return {2, mean, covariance}; }
 
 at::Tensor normal(int64_t rows, int64_t columns, int64_t seed) {
-  torch::manual_seed(seed);
-  return torch::randn({rows, columns}, at::kDouble);
+  at::manual_seed(seed);
+  return at::randn({rows, columns}, at::kDouble);
 }
 
 }  // namespace
@@ -87,8 +87,8 @@ TEST_CASE("moments do not depend on how rows are cut into batches", "[unit]") {
 
 TEST_CASE("no distance depends on the order of the samples", "[unit]") {
   const at::Tensor x = normal(700, 6, 11) * 2 + 5, y = normal(400, 6, 12) + 5;
-  torch::manual_seed(13);
-  const at::Tensor shuffled = x.index_select(0, torch::randperm(700));
+  at::manual_seed(13);
+  const at::Tensor shuffled = x.index_select(0, at::randperm(700));
   const auto same = [](double value) { return Approx(value).epsilon(1e-12).margin(1e-14); };
   CHECK(frechet_distance(moments_of(shuffled), moments_of(y)) == same(frechet_distance(moments_of(x), moments_of(y))));
   CHECK(kernel_distance(shuffled, y) == same(kernel_distance(x, y)));

@@ -1,5 +1,6 @@
 // linden evaluate's core: sample sets from every kind of place, metrics by name, bad input.
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -36,8 +37,8 @@ void write_set(const std::filesystem::path& file, const at::Tensor& samples, con
 }
 
 at::Tensor images(int64_t count, int64_t seed) {
-  torch::manual_seed(seed);
-  return torch::rand({count, 1, 4, 4}) * 2 - 1;
+  at::manual_seed(seed);
+  return at::rand({count, 1, 4, 4}) * 2 - 1;
 }
 
 std::string text_of(const std::filesystem::path& file) {
@@ -215,12 +216,12 @@ TEST_CASE("evaluation on pixels", "[unit]") {
 
 TEST_CASE("evaluation under a classifier names its features", "[unit]") {
   TemporaryFolder folder;
-  torch::manual_seed(5);
+  at::manual_seed(5);
   const auto classifier = make_classifier("DigitJudge");
   classifier->eval();
   classifier->save(folder / "judge", at::kFloat);
-  torch::manual_seed(6);
-  const at::Tensor samples = torch::rand({12, 1, 32, 32}) * 2 - 1;
+  at::manual_seed(6);
+  const at::Tensor samples = at::rand({12, 1, 32, 32}) * 2 - 1;
   write_set(folder / "a.h5", samples, at::zeros({12}, at::kLong));
   EvaluateConfig config;
   config.samples = at_path(folder / "a.h5");
@@ -254,7 +255,7 @@ TEST_CASE("features that are not numbers are refused, with the sample", "[unit]"
     for (at::Tensor& parameter : classifier->parameters()) parameter.fill_(std::numeric_limits<float>::infinity());
   }
   classifier->save(folder / "judge", at::kFloat);
-  write_set(folder / "a.h5", torch::rand({3, 1, 32, 32}));
+  write_set(folder / "a.h5", at::rand({3, 1, 32, 32}));
   EvaluateConfig config;
   config.samples = at_path(folder / "a.h5");
   config.classifier = (folder / "judge").string();

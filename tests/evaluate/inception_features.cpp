@@ -1,5 +1,5 @@
 // Inception features in an evaluation: pytorch-fid's own statistics files and distance, and what does not fit.
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -70,9 +70,9 @@ TEST_CASE("samples as floats and as PNG files have the same Inception features",
   config.samples.limit = 3;
   const double from_png = evaluate(config, at::kCPU).metric("diversity");
   const at::Tensor pixels = SampleSet(config.samples).batch(0, 3);
-  torch::manual_seed(1);
+  at::manual_seed(1);
   Hdf5Writer writer(folder / "a.h5");
-  writer.write("samples", pixels + (torch::rand_like(pixels) - 0.5) * (0.9 / 127.5));   // less than half a step of a byte
+  writer.write("samples", pixels + (at::rand_like(pixels) - 0.5) * (0.9 / 127.5));   // less than half a step of a byte
   writer.close();
   config.samples.path = (folder / "a.h5").string();
   CHECK(evaluate(config, at::kCPU).metric("diversity") == Approx(from_png).epsilon(1e-9));
@@ -115,11 +115,11 @@ TEST_CASE("Inception features and what does not fit", "[unit]") {
 
 TEST_CASE("Inception features leave the classes to the classifier", "[unit]") {
   const TemporaryFolder folder;
-  torch::manual_seed(5);
+  at::manual_seed(5);
   make_classifier("DigitJudge")->save(folder / "judge", at::kFloat);
   {
     Hdf5Writer writer(folder / "a.h5");
-    writer.write("samples", torch::rand({2, 1, 32, 32}));
+    writer.write("samples", at::rand({2, 1, 32, 32}));
     writer.close();
   }
   EvaluateConfig config = golden_config();

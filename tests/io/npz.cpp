@@ -1,5 +1,5 @@
 // npz archives: round trips, what numpy writes, damage.
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <fstream>

@@ -1,4 +1,5 @@
 // Models on a card against the CPU, and inside a CUDA graph.
+#include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>
 
 #include <catch2/catch_test_macros.hpp>
@@ -34,7 +35,7 @@ double relative_error(const at::Tensor& got, const at::Tensor& wanted) {
 }  // namespace
 
 TEST_CASE("priors on a card equal the CPU, values and gradients", "[cuda]") {
-  if (!torch::cuda::is_available()) SKIP("there is no CUDA card");
+  if (!at::hasCUDA()) SKIP("there is no CUDA card");
   at::globalContext().setAllowTF32CuBLAS(false);
   at::globalContext().setAllowTF32CuDNN(false);
   const at::Tensor t = at::tensor({0, 40, 99}, at::kLong);
@@ -52,7 +53,7 @@ TEST_CASE("priors on a card equal the CPU, values and gradients", "[cuda]") {
 
 #ifdef LINDEN_HAS_CUDA
 TEST_CASE("priors can be captured in a CUDA graph", "[cuda]") {
-  if (!torch::cuda::is_available()) SKIP("there is no CUDA card");
+  if (!at::hasCUDA()) SKIP("there is no CUDA card");
   at::NoGradGuard no_grad;
   for (const PriorConfig& config : kPriors) {
     const Prior prior = load_prior(config, at::Device(at::kCUDA, 0));

@@ -1,6 +1,9 @@
 // The video diffusion transformer against the reference library: outputs, activations, every gradient, bf16, names.
 #include "models/video_dit.h"
 
+#include <ATen/core/grad_mode.h>
+
+
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <sstream>

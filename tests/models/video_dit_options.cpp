@@ -1,6 +1,7 @@
 // What a video diffusion transformer can be told to do: attention kinds, dtypes, recomputation, caches, frozen weights,
 // folders; and what it refuses.
 #include <ATen/autocast_mode.h>
+#include <ATen/core/grad_mode.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>

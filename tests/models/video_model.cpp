@@ -1,7 +1,8 @@
 // Captions as tokens, and a text-to-video model as a folder.
 #include "models/video_model.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -19,7 +20,7 @@ using linden::test::TemporaryFolder;
 namespace {
 
 VideoModel tiny_model(int64_t text_dim = 8) {
-  torch::manual_seed(0);
+  at::manual_seed(0);
   VideoDitConfig layout;
   layout.patch_size = {1, 2, 2};
   layout.num_attention_heads = 1;
@@ -67,7 +68,7 @@ TEST_CASE("a video model's folder comes back, and says what is wrong with it", "
   CHECK(loaded.sample_shape == model.sample_shape);
   CHECK(loaded.scheduler.shift == 3);
   const at::NoGradGuard no_grad;
-  const at::Tensor x = torch::randn({2, 1, 2, 4, 4}), t = torch::tensor({900.0f, 100.0f});
+  const at::Tensor x = at::randn({2, 1, 2, 4, 4}), t = at::tensor({900.0f, 100.0f});
   const at::Tensor text = model.text_encoder->encode(std::vector<std::string>{"a up", "a down"}), none = model.text_encoder->encode(std::vector<std::string>{"", ""});
   const at::Tensor with = loaded.transformer(x, t, text), without = loaded.transformer(x, t, none);
   CHECK(at::allclose(with, model.transformer(x, t, text), 1e-4, 1e-5));
@@ -94,11 +95,11 @@ TEST_CASE("a video prior is a Denoiser under its caption; samplers and priors of
   CHECK(denoiser->state().shape == std::vector<int64_t>{1, 3, 4, 4});
   CHECK(denoiser->network_calls_per_step() == 2);
   const at::NoGradGuard no_grad;
-  const at::Tensor x = torch::randn({2, 1, 3, 4, 4}), levels = torch::tensor({4, 2}, torch::kLong);
-  const Transition moved = denoiser->step(x, levels, torch::zeros_like(x), true);
+  const at::Tensor x = at::randn({2, 1, 3, 4, 4}), levels = at::tensor({4, 2}, at::kLong);
+  const Transition moved = denoiser->step(x, levels, at::zeros_like(x), true);
   CHECK(moved.next.isfinite().all().item<bool>());
   video.caption = "a down";
-  CHECK_FALSE(at::allclose(load_denoiser(video, sde, at::kCPU)->step(x, levels, torch::zeros_like(x), true).next, moved.next));
+  CHECK_FALSE(at::allclose(load_denoiser(video, sde, at::kCPU)->step(x, levels, at::zeros_like(x), true).next, moved.next));
   CHECK_THAT(message_of([&] { load_denoiser(video, DdimConfig{}, at::kCPU); }), ContainsSubstring("sampler.type ddim is for priors that predict noise, but prior.type video is a flow"));
   CHECK_THAT(message_of([&] { load_denoiser(GaussianMixturePriorConfig{}, sde, at::kCPU); }),
              ContainsSubstring("sampler.type flow_sde is for flows, but prior.type gaussian_mixture predicts noise; use ddim or ddpm"));

@@ -1,6 +1,7 @@
 // Times of the blocked path beside LibTorch's own expression; hidden, run by name: test_ops "[.bench]".
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>

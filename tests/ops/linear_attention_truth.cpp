@@ -1,6 +1,7 @@
 // Truth: the operator against fp64 over dtype x map x head dim x tokens x heads, beside LibTorch's own expression in the
 // same dtype; then adversarial inputs.
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>

@@ -1,6 +1,6 @@
 // The loss of flow matching: what the network is given, what it is compared with, and mixed precision.
 #include <ATen/autocast_mode.h>
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <catch2/catch_test_macros.hpp>
 

@@ -1,7 +1,7 @@
 #include "train/loop.h"
 
 #include <stdlib.h>
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
@@ -195,8 +195,8 @@ TEST_CASE("a class folder trains a classifier and, flipped, a U-Net; a resumed r
   for (const char* name : {"a", "b"}) {
     fs::create_directories(folder / "images" / name);
     for (int64_t i = 0; i < 4; ++i) {
-      torch::manual_seed(i);
-      write_png(folder / "images" / name / (std::to_string(i) + ".png"), torch::randint(name[0] == 'a' ? 100 : 256, {1, 32, 32}).to(at::kByte));
+      at::manual_seed(i);
+      write_png(folder / "images" / name / (std::to_string(i) + ".png"), at::randint(name[0] == 'a' ? 100 : 256, {1, 32, 32}).to(at::kByte));
     }
   }
   const std::string data = R"(data={"type":"image_folder","horizontal_flips":true,"folder":")" + (folder / "images").string() + "\"}";

@@ -1,4 +1,12 @@
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/optim/adamw.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
@@ -20,7 +28,7 @@ using Catch::Matchers::WithinRel;
 namespace {
 
 std::shared_ptr<torch::nn::Module> small_network() {
-  torch::manual_seed(3);
+  at::manual_seed(3);
   return torch::nn::Sequential(torch::nn::Conv2d(torch::nn::Conv2dOptions(2, 3, 3)), torch::nn::ReLU(), torch::nn::Flatten(),
                                torch::nn::Linear(3 * 4, 5))
       .ptr();
@@ -36,7 +44,7 @@ TEST_CASE("flat parameters are the module's own memory", "[unit]") {
   const auto module = small_network(), other = small_network();
   weights_to_channels_last(*module);
   FlatParameters flat(module);
-  const at::Tensor x = torch::randn({4, 2, 4, 4});
+  const at::Tensor x = at::randn({4, 2, 4, 4});
   CHECK(flat.num_parameters() == 3 * 2 * 9 + 3 + 5 * 12 + 5);
   CHECK(at::allclose(forward(module, x), forward(other, x), 1e-5, 1e-6));
   CHECK(module->named_parameters()["0.weight"].is_contiguous(at::MemoryFormat::ChannelsLast));
@@ -47,7 +55,7 @@ TEST_CASE("flat parameters are the module's own memory", "[unit]") {
   forward(module, x).square().sum().backward();  // accumulates in place, the views stay
   CHECK(at::allclose(flat.views(flat.gradients).at("3.bias"), 2 * other->named_parameters()["3.bias"].grad(), 1e-4, 1e-5));
   {
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     flat.values.zero_();
   }
   CHECK(forward(module, x).abs().max().item<float>() == 0);
@@ -80,14 +88,14 @@ TEST_CASE("AdamW and clipping equal LibTorch's", "[truth]") {
   torch::optim::AdamW reference(theirs->parameters(),
                                 torch::optim::AdamWOptions(config.learning_rate).betas({config.beta1, config.beta2}).eps(config.epsilon).weight_decay(config.weight_decay));
   for (int64_t step = 1; step <= 20; ++step) {
-    const at::Tensor x = torch::randn({4, 2, 4, 4});
+    const at::Tensor x = at::randn({4, 2, 4, 4});
     flat.gradients.zero_();
     reference.zero_grad();
     forward(ours, x).square().sum().backward();
     forward(theirs, x).square().sum().backward();
     const double norm = clip_gradient_norm(flat.gradients, 0.5).item<double>();
     CHECK_THAT(norm, WithinRel(torch::nn::utils::clip_grad_norm_(theirs->parameters(), 0.5), 1e-4));
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     optimizer.step(flat.values, flat.gradients, step, config.learning_rate);
     reference.step();
   }
