@@ -169,7 +169,7 @@ TEST_CASE("an interrupted sweep lets its cells save, says how to go on, and goes
   const fs::path file = write_sweep(folder, R"({"command": "align", "config": "configs/align/gmm_dts.json", "set": {"num_samples": 8, "save_every_seconds": 0.05},
     "axes": {"nfe": [150000], "seed": [1, 2]}, "processes": 2})");
   const pid_t pid = start_sweep(file, output);
-  for (int i = 0; i < 500 && !fs::exists(output / "cells/nfe=150000,seed=1/tree.h5"); ++i) sleep_ms(10);
+  for (int i = 0; i < 30000 && !fs::exists(output / "cells/nfe=150000,seed=1/tree.h5"); ++i) sleep_ms(10);
   kill(pid, SIGINT);
   CHECK(wait_for(pid) == 130);
   CHECK(num_processes_soon(output.string()) == 0);

@@ -1,6 +1,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <csignal>
+
 #include "core/run_directory.h"
 #include "tests/support/support.h"
 
@@ -12,7 +14,7 @@ TEST_CASE("linden train: stopped by SIGINT and resumed equals one run", "[e2e]")
   const std::string train = "train configs/train/gmm_mlp_small.json --device cpu --set threads=1 --set steps=4000 --set batch_size=64";
   const std::string whole = (folder / "whole").string(), parts = (folder / "parts").string();
   REQUIRE(test::run_linden(train + " --output " + whole).exit_code == 0);
-  const test::CommandResult stopped = test::run_shell("timeout --preserve-status -s INT 1 " LINDEN_BINARY " " + train + " --output " + parts);
+  const test::CommandResult stopped = test::interrupt_linden(train + " --output " + parts, folder / "parts" / "step_100", SIGINT);
   INFO(stopped.output);
   REQUIRE(stopped.exit_code == 130);
   CHECK_THAT(stopped.output, ContainsSubstring("is saved; go on with --resume --output " + parts));

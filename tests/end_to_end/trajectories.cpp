@@ -2,6 +2,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <csignal>
+
 #include "core/run_directory.h"
 #include "tests/support/support.h"
 #include "tests/transfer/tiny_teacher.h"
@@ -49,9 +51,9 @@ TEST_CASE("trajectories: priced, killed with SIGKILL, resumed: the same bytes", 
 
   // Killed as soon as three shards are there.
   const std::string parts = (folder / "parts").string();
-  const test::CommandResult killed = test::run_shell(std::string(LINDEN_BINARY) + " " + make + parts + " > /dev/null & job=$!; for i in $(seq 3000); do test -e " + parts +
-                                                     "/trajectories_00002.h5 && break; sleep 0.01; done; kill -9 $job; wait $job");
-  CHECK(killed.exit_code == 128 + 9);
+  const test::CommandResult killed = test::interrupt_linden(make + parts, fs::path(parts) / "trajectories_00002.h5", SIGKILL);
+  INFO(killed.output);
+  CHECK(killed.exit_code == 128 + SIGKILL);
   const auto finished = static_cast<int64_t>(read_manifest(parts).shards.file.size());
   INFO(finished << " shards were finished");
   CHECK(finished >= 2);

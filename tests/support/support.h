@@ -23,6 +23,8 @@ struct CommandResult {
 CommandResult run_shell(const std::string& command);
 // Runs the built binary: run_linden("align configs/align/gmm_dts.json --set nfe=100").
 CommandResult run_linden(const std::string& arguments);
+// The same, and as soon as `path` exists, however long that takes (five minutes at most), the process gets `signal`.
+CommandResult interrupt_linden(const std::string& arguments, const std::filesystem::path& path, int signal);
 
 // The data folder (LINDEN_DATA), or an empty path where there is none.
 std::filesystem::path data_folder();
