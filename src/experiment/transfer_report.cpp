@@ -164,7 +164,7 @@ void add_layers(Document& document, const TransferFiles& files, CommitStep commi
   if (!stored) {   // while it runs: what rounding would choose now
     const int64_t newest = files.layers.back().step;
     for (const LayerRow& row : files.layers)
-      if (row.step == newest && row.r < 0.5) linear.push_back(row.layer);
+      if (row.step == newest && row.r <= 0.5) linear.push_back(row.layer);
     label = fmt::format("Layers with r below 0.5 at step {} (the run has not ended)", newest);
   }
   std::string caption = linear.empty() ? "No layer is linear." : fmt::format("{} of {} layers: {}.", linear.size(), num_layers, fmt::join(linear, ", "));

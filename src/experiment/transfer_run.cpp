@@ -80,6 +80,15 @@ std::string transfer_cost_table(const TransferConfig& c) {
     shape = manifest.latent_shape;
     stored = static_cast<double>(manifest.num_trajectories * manifest.trajectory_bytes());
     pairs = fmt::format("{} pairs, {:.2f} GB", manifest.num_pairs(), gigabytes(stored));
+  } else if (c.trajectories.empty()) {
+    const int64_t wanted[] = {0, c.rolling.frames, c.rolling.height, c.rolling.width};
+    for (size_t i = 1; i < 4; ++i)
+      if (wanted[i] > 0) shape[i] = wanted[i];
+    const auto kept = static_cast<int64_t>(kept_steps(c.rolling.keep, schedule_of(c.rolling.sampler).num_steps).size());
+    const int64_t held = (c.rolling.buffer.capacity + c.num_held_out) * kept * (c.rolling.store == "x" ? 1 : 2);
+    stored = static_cast<double>(held * shape[0] * shape[1] * shape[2] * shape[3] * (c.rolling.dtype == "bf16" ? 2 : 4));
+    pairs = fmt::format("made on the way: {} pairs at hand, {:.2f} GB, {} new paths every {} steps", c.rolling.buffer.capacity * kept, gigabytes(stored), c.rolling.buffer.refill,
+                        c.rolling.buffer.refill_every);
   }
   const double tokens = static_cast<double>((shape[1] / d.patch_size[0]) * (shape[2] / d.patch_size[1]) * (shape[3] / d.patch_size[2]));
   const double text = static_cast<double>(d.text_len);

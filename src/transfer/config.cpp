@@ -16,11 +16,26 @@ void visit_fields(FieldVisitor& v, CriticConfig& c) {
   visit(v, Field("steps", "steps of the critic for each step of the student").at_least(1), c.steps);
 }
 
+void visit_fields(FieldVisitor& v, RollingTransferConfig& c) {
+  visit(v, Field("prompts", "file with a prompt a line; where trajectories is empty"), c.prompts);
+  visit(v, Field("negative_prompt", "of the unconditional half of guidance"), c.negative_prompt);
+  visit(v, Field("sampler", "of the teacher's paths; its shift is the teacher's"), c.sampler);
+  visit(v, Field("keep", "which steps of a path are kept"), c.keep);
+  visit(v, Field("frames", "of the latents; 0: as the model was trained for").at_least(0), c.frames);
+  visit(v, Field("height", "of the latents, in latent pixels; 0: as the model was trained for").at_least(0), c.height);
+  visit(v, Field("width", "of the latents, in latent pixels; 0: as the model was trained for").at_least(0), c.width);
+  visit(v, Field("store", "x: x_t; x_and_velocity: with the teacher's guided velocity").one_of({"x", "x_and_velocity"}), c.store);
+  visit(v, Field("dtype", "of the buffer").one_of({"bf16", "fp32"}), c.dtype);
+  visit(v, Field("batch_size", "paths that are made at once").at_least(1), c.batch_size);
+  visit_fields(v, c.buffer);
+}
+
 void visit_fields(FieldVisitor& v, TransferConfig& c) {
   visit_run_fields(v, c.run);
   visit(v, Field("teacher", "folder of a video model whose attention is all softmax"), c.teacher);
   visit(v, Field("weights", "of the teacher: folder, or formula:SEED (its config, weights by formula)"), c.weights);
-  visit(v, Field("trajectories", "folder of linden trajectories, made from this teacher"), c.trajectories);
+  visit(v, Field("trajectories", "folder of linden trajectories, made from this teacher; empty: they are made while training goes on (rolling)"), c.trajectories);
+  visit(v, Field("rolling", "a buffer of trajectories in which the oldest give way to new ones"), c.rolling);
   visit(v, Field("feature_map", "of the linear layers"), c.feature_map);
   visit(v, Field("gates", "how many layers become linear, which may, how they are chosen"), c.gates);
   visit(v, Field("alpha", "exponent of the regulariser that makes the gates decide"), c.alpha);
@@ -50,6 +65,7 @@ void visit_fields(FieldVisitor& v, TransferConfig& c) {
   visit(v, Field("keep_checkpoints", "saved states that are kept").at_least(1).changeable(), c.keep_checkpoints);
   visit(v, Field("strip_every", "steps between two strips of teacher and student; 0: at the end only").at_least(0).changeable(), c.strip_every);
   visit(v, Field("num_strip_clips", "clips in a strip; 0: no strips").between(0, 64).changeable(), c.num_strip_clips);
+  visit(v, Field("compare", "model folder, of latents as the teacher's, whose clips stand below the student's in the last strip; empty: none").changeable(), c.compare);
   visit(v, Field("num_bins", "bins of sigma for the velocity gap").between(1, 1000), c.num_bins);
   visit(v, Field("detectors", "when a run warns or stops"), c.detectors);
   visit(v, Field("export_dtype", "dtype of the finished model folder").one_of({"fp32", "fp16"}).changeable(), c.export_dtype);
@@ -58,7 +74,12 @@ void visit_fields(FieldVisitor& v, TransferConfig& c) {
 void require_consistent(const TransferConfig& c) {
   require_consistent(c.matching, "matching");
   if (c.teacher.empty()) throw ConfigError("teacher is empty, wanted the folder of a video model; for example experiments/moving_digits/teacher");
-  if (c.trajectories.empty()) throw ConfigError("trajectories is empty, wanted a folder that linden trajectories made from this teacher");
+  if (c.trajectories.empty() && c.rolling.prompts.empty())
+    throw ConfigError("trajectories is empty, wanted a folder that linden trajectories made from this teacher; or rolling.prompts, a file of prompts, to make them while training goes on");
+  if (!c.trajectories.empty() && !c.rolling.prompts.empty())
+    throw ConfigError(fmt::format("trajectories is {} and rolling.prompts {}: wanted one of the two", c.trajectories, c.rolling.prompts));
+  if (!c.rolling.prompts.empty() && (c.rolling.buffer.refill > c.rolling.buffer.capacity || c.rolling.buffer.capacity % c.rolling.buffer.refill != 0))
+    throw ConfigError(fmt::format("rolling.capacity is {}, which rolling.refill = {} does not divide", c.rolling.buffer.capacity, c.rolling.buffer.refill));
   if (c.batch_size % c.accumulate != 0)
     throw ConfigError(fmt::format("batch_size is {}, which accumulate = {} does not divide", c.batch_size, c.accumulate));
 }

@@ -25,6 +25,20 @@ struct WarmStartConfig {
 };
 void visit_fields(FieldVisitor& v, WarmStartConfig& c);
 
+// Trajectories that are made while training goes on, for those who have no room for a folder of them: what the teacher's paths are
+// (the rest as in TrajectoriesConfig), and how many are at hand.
+struct RollingTransferConfig {
+  std::string prompts;               // file, a prompt a line; empty: the trajectories are stored ones
+  std::string negative_prompt;
+  FlowSamplerConfig sampler = FlowUniPCConfig{};
+  KeptStepsConfig keep;
+  int64_t frames = 0, height = 0, width = 0;   // F, Y, X of the latents; 0: the model's
+  std::string store = "x", dtype = "bf16";
+  int64_t batch_size = 16;           // paths that are made at once
+  RollingConfig buffer;              // its keys stand beside these
+};
+void visit_fields(FieldVisitor& v, RollingTransferConfig& c);
+
 // The network that learns the student's own distribution, where the objective needs one (dmd, or adm with score extra).
 struct CriticConfig {
   AdamWConfig optimizer = {.learning_rate = 1e-4, .beta1 = 0.9, .beta2 = 0.95};
@@ -36,7 +50,8 @@ struct TransferConfig {
   RunConfig run;                     // its keys stand at the top level
   std::string teacher;               // folder of a video model
   std::string weights = "folder";
-  std::string trajectories;          // folder of `linden trajectories`
+  std::string trajectories;          // folder of `linden trajectories`; empty: `rolling`
+  RollingTransferConfig rolling;
   FeatureMapConfig feature_map = HedgehogMapConfig{};
   GateConfig gates;
   AlphaScheduleConfig alpha;
@@ -65,6 +80,7 @@ struct TransferConfig {
   int64_t keep_checkpoints = 2;
   int64_t strip_every = 500;         // steps between two strips of teacher and student; 0: at the end only
   int64_t num_strip_clips = 6;
+  std::string compare;               // model folder whose clips stand in the last strip, too
   int64_t num_bins = 10;             // of the velocity gap by sigma
   DetectorConfig detectors;
   std::string export_dtype = "fp32";

@@ -10,10 +10,11 @@
 namespace linden {
 namespace {
 
-constexpr double kHalf = 0.5;   // r below it rounds to linear
+constexpr double kOneSpan = 0.1;   // of r over the layers, below which they move as one
+constexpr double kHalf = 0.5;   // r up to it rounds to linear
 
 int64_t count_below_half(const std::vector<double>& r) {
-  return std::ranges::count_if(r, [](double value) { return value < kHalf; });
+  return std::ranges::count_if(r, [](double value) { return value <= kHalf; });
 }
 
 std::string rows_text(int64_t rows) { return fmt::format("{} log row{}", rows, rows == 1 ? "" : "s"); }
@@ -180,7 +181,7 @@ void Detectors::bound(const Observation& row, std::vector<Finding>& out) {
   if (needed <= possible) return;
   state_.bound_said = true;
   out.push_back({Level::kWarning, "reach",
-                 fmt::format("the gates cannot reach {} linear layers before the commit: at step {} {} have r < 0.5 and the {} smallest scores go up to {:.4g}, so one must "
+                 fmt::format("the gates cannot reach {} linear layers before the commit: at step {} {} have r <= 0.5 and the {} smallest scores go up to {:.4g}, so one must "
                              "still fall by {:.4g}; in the {} steps left r moves by at most {:.4g} ({:.3g} a step, from gates.learning_rate). Raise "
                              "gates.learning_rate above {:.2g} times its value, or commit later (gates.commit_at)",
                              num_linear_, row.step, count_below_half(row.r), num_linear_, needed + kHalf, needed, row.steps_until_commit, possible, gate_step_,
@@ -197,7 +198,7 @@ void Detectors::reach(const Observation& row, std::vector<Finding>& out) {
     expected.push_back(std::clamp(row.r[i] + speed * static_cast<double>(row.steps_until_commit), 0.0, 1.0));
   }
   const int64_t now = count_below_half(row.r), then = count_below_half(expected);
-  if (then >= num_linear_) {
+  if (then >= num_linear_ || now >= num_linear_) {   // once the count is met the constraint holds it, whatever single scores do
     s.reach_since = -1;
     s.reach_rows = 0;
     return;
@@ -210,9 +211,9 @@ void Detectors::reach(const Observation& row, std::vector<Finding>& out) {
     return sum / static_cast<double>(row.r.size());
   }();
   out.push_back({Level::kWarning, "reach",
-                 fmt::format("the gates are too slow: at step {} {} layers have r < 0.5 (mean r {:.3g}); at their speed of the last {} steps it will be {} of the wanted {} "
-                             "at the commit in {} steps; so since step {}. The commit would round the other {} at once: raise the weight of the count's "
-                             "constraint, the regulariser's or gates.learning_rate, or commit later (gates.commit_at)",
+                 fmt::format("the gates are too slow: at step {} {} layers have r <= 0.5 (mean r {:.3g}); at their speed of the last {} steps it will be {} of the wanted {} "
+                             "at the commit in {} steps; so since step {}. The commit would round the other {} at once: raise gates.constraint_weight "
+                             "or gates.learning_rate, or commit later (gates.commit_at)",
                              row.step, now, mean_r, span, then, num_linear_, row.steps_until_commit, s.reach_since, num_linear_ - then)});
 }
 
@@ -227,11 +228,14 @@ void Detectors::undecided(const Observation& row, std::vector<Finding>& out) {
   }
   if (distance <= config_.undecided_distance) return;
   state_.undecided_said = true;
+  const auto [lowest, highest] = std::ranges::minmax(row.r);
+  const std::string advice = highest - lowest < kOneSpan
+                                 ? fmt::format("All scores move as one (they span {:.2g}): the count's constraint drowns what the matching loss says of each layer. Lower gates.constraint_weight", highest - lowest)
+                                 : "Raise gates.regulariser_weight, let alpha.end be lower, or raise gates.learning_rate";
   out.push_back({Level::kWarning, "undecided",
                  fmt::format("the gates are undecided: at step {}, {} steps before the commit, the mean distance of r to 0 or 1 is {:.3g} (allowed {:.3g}) and {} of {} layers "
-                             "lie between 0.1 and 0.9; the velocity error will jump when the commit rounds them. Raise the regulariser's weight, let its exponent "
-                             "end lower, or raise gates.learning_rate",
-                             row.step, row.steps_until_commit, distance, config_.undecided_distance, between, row.r.size())});
+                             "lie between 0.1 and 0.9; the velocity error will jump when the commit rounds them. {}",
+                             row.step, row.steps_until_commit, distance, config_.undecided_distance, between, row.r.size(), advice)});
 }
 
 }  // namespace linden

@@ -1,6 +1,7 @@
 #include "transfer/example_feed.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "ops/philox_normal.h"
 #include "train/objective.h"

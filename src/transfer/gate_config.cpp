@@ -19,7 +19,8 @@ void visit_fields(FieldVisitor& v, GateConfig& c) {
                .one_of({"raw", "sigmoid"}), c.parametrisation);
   visit(v, Field("start", "r of every layer before the first step: 1 is softmax, 0 linear").between(0, 1), c.start);
   visit(v, Field("learning_rate", "of the scores (Adam); much above the weights', or nothing moves").above(0), c.learning_rate);
-  visit(v, Field("weight", "lambda: weight of the count constraint and of the decisiveness regulariser").at_least(0), c.weight);
+  visit(v, Field("constraint_weight", "lambda of the count constraint. Twice it should be about the largest gate gradient of the matching loss (layers.csv): far more and all scores fall as one, far less and they stay").at_least(0), c.constraint_weight);
+  visit(v, Field("regulariser_weight", "lambda of the decisiveness regulariser (the paper has one lambda for both)").at_least(0), c.regulariser_weight);
   visit(v, Field("commit_at", "share of the run after which the num_linear smallest r become 0 and all others 1; training goes on with these layers").between(0, 1), c.commit_at);
 }
 

@@ -1,6 +1,8 @@
 #include "transfer/gates.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <numeric>
@@ -29,7 +31,7 @@ at::Tensor start_of(const GateConfig& config, size_t count, at::Device device) {
 }  // namespace
 
 void copy_parameters(VideoDit from, VideoDit to) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const auto source = from->named_parameters();
   for (auto& item : to->named_parameters())
     if (const at::Tensor* found = source.find(item.key())) item.value().copy_(*found);
@@ -95,8 +97,8 @@ void GateScores::apply() {
     const at::AutoGradMode with_gradient(true);
     const at::Tensor scores = r.detach().requires_grad_(true);
     const at::Tensor count = count_constraint(scores, config_.num_linear), undecided = decisiveness(scores, alpha_);
-    grad_constraint.copy_(torch::autograd::grad({config_.weight * count}, {scores})[0]);
-    grad_regulariser.copy_(torch::autograd::grad({config_.weight * regulariser_on_ * undecided}, {scores})[0]);
+    grad_constraint.copy_(torch::autograd::grad({config_.constraint_weight * count}, {scores})[0]);
+    grad_regulariser.copy_(torch::autograd::grad({config_.regulariser_weight * regulariser_on_ * undecided}, {scores})[0]);
     constraint.copy_(count.detach());
     regulariser.copy_(undecided.detach());
   }

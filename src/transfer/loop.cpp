@@ -1,6 +1,8 @@
 #include "transfer/loop.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/nn/module.h>
 
 #include <algorithm>
 #include <chrono>
@@ -12,7 +14,6 @@
 #include "core/logging.h"
 #include "core/progress.h"
 #include "core/random.h"
-#include "models/model_digest.h"
 #include "train/autocast.h"
 #include "train/loss_log.h"
 #include "train/state.h"
@@ -111,7 +112,7 @@ class Transfer {
  private:
   // --- what the constructor makes ---
   VideoDit make_student() {
-    torch::manual_seed(stream_key(seed_, Purpose::kWeights));
+    at::manual_seed(stream_key(seed_, Purpose::kWeights));
     VideoDit teacher = teacher_folder_.transformer;
     std::vector<bool> allowed = allowed_layers(config_.gates, teacher->config().num_layers);
     const std::vector<int64_t> fixed = fixed_selection(config_.gates, teacher->config().num_layers, seed_);
@@ -121,7 +122,7 @@ class Transfer {
   }
 
   CaptionBatch encode(const std::vector<std::string>& prompts) {
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     teacher_folder_.text_encoder->to(device_);
     freeze_parameters(*teacher_folder_.text_encoder);
     return {teacher_folder_.text_encoder->encode(prompts), teacher_folder_.text_encoder->encode(std::vector<std::string>{source_->manifest().negative_prompt})};
@@ -308,13 +309,13 @@ class Transfer {
         parts = matching_loss(config_.matching, times_, networks(captions), feed_.draw(part, config_.accumulate));
       }
       (share * parts.loss).backward();
-      const torch::NoGradGuard no_grad;
+      const at::NoGradGuard no_grad;
       loss_.add_(parts.loss.detach(), share);
       error_.add_(parts.velocity_error.mean(), share);
       bins_.add(parts.velocity_error, parts.sigma);
     }
     norm_.copy_(clip_gradient_norm(weights_.gradients, config_.gradient_clip));
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     optimizer_.apply(weights_.values, weights_.gradients);
     if (!details_.committed) scores_.apply();
     ema_.apply(weights_.values);
@@ -329,7 +330,7 @@ class Transfer {
       loss = critic_loss(dmd ? *dmd : DmdMatchingConfig{}, networks(feed.captions(0, 1)), feed.draw(0, 1));
     }
     loss.backward();
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     clip_gradient_norm(critic_->weights.gradients, config_.gradient_clip);
     critic_->optimizer.next_step();
     critic_->optimizer.apply(critic_->weights.values, critic_->weights.gradients);
@@ -387,7 +388,7 @@ class Transfer {
 
   // Clips 0 .. of the run's seed under the first prompts. [clips, C, F, Y, X] on the CPU
   at::Tensor draw_clips(VideoDit network) {
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     const int64_t count = config_.num_strip_clips;
     std::vector<int64_t> indices(static_cast<size_t>(count));
     std::iota(indices.begin(), indices.end(), 0);
@@ -408,7 +409,8 @@ class Transfer {
 
   void write_clips(const std::string& name) { write_moving_clips(run_.file(name), draw_clips(student_), teacher_clips()); }
 
-  void strip() {
+  // last: with the clips of the model that config.compare names.
+  void strip(bool last = false) {
     if (config_.num_strip_clips == 0) return;
     const at::Tensor& wanted = teacher_clips();
     const UseAverage average(weights_.values, ema_);
@@ -416,7 +418,9 @@ class Transfer {
     const at::Tensor probes = batch_means(probe_clips(clips));
     student_deviation_ = probes[1].item<double>();
     run_.log_metrics(done_.step, {{"saturation", probes[0].item<double>()}, {"deviation", *student_deviation_}, {"motion", probes[2].item<double>()}});
-    run_.log_image(done_.step, "strip", write_strip(run_.path(), done_.step, wanted, clips));
+    at::Tensor compared;
+    if (last && !config_.compare.empty()) compared = draw_clips(load_video_model(config_.compare, "folder", at::kFloat, device_).transformer);
+    run_.log_image(done_.step, "strip", write_strip(run_.path(), done_.step, wanted, clips, compared));
   }
 
   // --- end ---
@@ -432,8 +436,8 @@ class Transfer {
   TransferResult finish(int64_t first) {
     TransferResult result;
     result.training_seconds = seconds_since(training_);
-    strip();
-    const torch::NoGradGuard no_grad;
+    strip(/*last=*/true);
+    const at::NoGradGuard no_grad;
     const UseAverage average(weights_.values, ema_);
     const at::ScalarType dtype = config_.export_dtype == "fp16" ? at::kHalf : at::kFloat;
     weights_.values.copy_(weights_.values.to(dtype));
@@ -520,27 +524,6 @@ void visit_fields(FieldVisitor& v, TransferResult& r) {
   visit(v, Field("training_seconds", "of this part of the run"), r.training_seconds);
   visit(v, Field("tokens_per_second", "of this part of the run"), r.tokens_per_second);
   visit(v, Field("network_calls", "forward passes a step and example; one with gradient counts as three"), r.network_calls);
-}
-
-TransferInputs prepare_transfer(const TransferConfig& config, at::Device device) {
-  require_consistent(config);
-  TransferInputs inputs;
-  inputs.teacher = read_video_model(config.teacher, config.weights);
-  const int64_t layers = inputs.teacher.transformer->config().num_layers;
-  fixed_selection(config.gates, layers, static_cast<uint64_t>(config.run.seed));
-  const std::vector<std::string> kinds = attention_of_blocks(inputs.teacher.transformer->config());
-  for (size_t i = 0; i < kinds.size(); ++i)
-    check_input(kinds[i] == "softmax", "{}: layer {} is {} already; a transfer starts from a teacher whose layers are all softmax", config.teacher, i, kinds[i]);
-  const TrajectoryManifest manifest = read_manifest(config.trajectories);
-  require_teacher(manifest, config.trajectories, video_model_digest(config.teacher, config.weights), config.teacher);
-  require_guidance(manifest, config.guidance);
-  require_latents(manifest, inputs.teacher.transformer->config().in_channels, inputs.teacher.transformer->config().patch_size);
-  inputs.source = std::make_shared<StoredTrajectories>(config.trajectories, device, config.device_mb << 20);
-  const int64_t trajectories = inputs.source->size() / manifest.num_kept(), pairs = (trajectories - config.num_held_out) * manifest.num_kept();
-  if (pairs < config.batch_size)
-    throw ConfigError(fmt::format("num_held_out is {} and batch_size {}, but {} has {} trajectories of {} pairs: {} are left to train on; make more trajectories or lower the two",
-                                  config.num_held_out, config.batch_size, config.trajectories, trajectories, manifest.num_kept(), std::max<int64_t>(0, pairs)));
-  return inputs;
 }
 
 TransferResult transfer(const TransferConfig& config, TransferInputs inputs, RunDirectory& run, at::Device device) {

@@ -10,8 +10,7 @@
 #include <vector>
 
 #include "core/run_directory.h"
-#include "models/video_model.h"
-#include "transfer/config.h"
+#include "transfer/inputs.h"
 
 namespace linden {
 
@@ -30,15 +29,6 @@ struct TransferResult {
   int64_t network_calls = 0;                // forward passes a step and example, those with gradient counted three times
 };
 void visit_fields(FieldVisitor& v, TransferResult& r);
-
-// What a run needs beside its config: made before the run's folder is.
-struct TransferInputs {
-  VideoModel teacher;                       // on the CPU, fp32
-  std::shared_ptr<TrajectorySource> source;
-};
-// Throws ConfigError/InputError: a teacher that is linear already, trajectories of another teacher, guidance or latent shape, damaged ones,
-// layers that gates.* names and there are not, a batch larger than what is left to train on.
-TransferInputs prepare_transfer(const TransferConfig& config, at::Device device);
 
 // Trains, or goes on where the run's newest state stands; leaves step_N/, layers.csv, bins.csv, messages.csv, strips, block_errors.csv and the finished
 // model folder model/ (averaged weights, attention kinds, no gates) in the run's folder. A step is a pure function of (seed, step, the

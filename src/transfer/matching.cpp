@@ -1,6 +1,7 @@
 #include "transfer/matching.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <tuple>
 

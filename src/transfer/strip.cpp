@@ -31,8 +31,8 @@ at::Tensor spaced_frames(const at::Tensor& clips) {
   return clips.index_select(2, at::linspace(0, static_cast<double>(frames - 1), kMostFrames, at::kDouble).round().to(at::kLong));
 }
 
-// [2B, ...]: teacher, student, teacher, student ...
-at::Tensor alternating(const at::Tensor& teacher, const at::Tensor& student) { return at::stack({teacher, student}, 1).flatten(0, 1); }
+// [N B, ...]: clip 0 of each of the N sets, clip 1 of each ...
+at::Tensor alternating(const std::vector<at::Tensor>& sets) { return at::stack(sets, 1).flatten(0, 1); }
 
 }  // namespace
 
@@ -50,23 +50,29 @@ at::Tensor shown_channels(const at::Tensor& clips, const at::Tensor& reference) 
 }
 
 std::filesystem::path write_strip(const std::filesystem::path& folder, int64_t step, const at::Tensor& teacher, const at::Tensor& student,
-                                  int64_t frame_ms) {
-  check(teacher.sizes() == student.sizes(), "write_strip: wanted clips of one shape, got {} of the teacher and {} of the student", fmt::streamed(teacher.sizes()),
-        fmt::streamed(student.sizes()));
-  const at::Tensor reference = shown_channels(first_clips(teacher), teacher), shown = shown_channels(first_clips(student), teacher);
-  const at::Tensor rows = spaced_frames(alternating(reference, shown));   // [2B, C, F, Y, X]
+                                  const at::Tensor& compared, int64_t frame_ms) {
+  std::vector<at::Tensor> sets;
+  for (const at::Tensor& clips : {teacher, student, compared}) {
+    if (!clips.defined()) continue;
+    check(teacher.sizes() == clips.sizes(), "write_strip: wanted clips of one shape, got {} of the teacher and {} of a student", fmt::streamed(teacher.sizes()),
+          fmt::streamed(clips.sizes()));
+    sets.push_back(shown_channels(first_clips(clips), teacher));
+  }
+  const auto of_clip = static_cast<int64_t>(sets.size()), count = sets[0].size(0);
+  const at::Tensor clips = alternating(sets), rows = spaced_frames(clips);   // [of_clip B, C, F, Y, X]
   const int64_t scale = enlargement(rows.size(2) * rows.size(4));
   std::vector<at::Tensor> parts;
-  for (int64_t clip = 0; clip < reference.size(0); ++clip) {
-    const at::Tensor pair = clip_sheet(rows.narrow(0, 2 * clip, 2), scale, kGap);
-    if (clip > 0) parts.push_back(at::full({pair.size(0), kPairGap, pair.size(2)}, kWhite, at::kByte));
-    parts.push_back(pair);
+  for (int64_t clip = 0; clip < count; ++clip) {
+    const at::Tensor group = clip_sheet(rows.narrow(0, of_clip * clip, of_clip), scale, kGap);
+    if (clip > 0) parts.push_back(at::full({group.size(0), kPairGap, group.size(2)}, kWhite, at::kByte));
+    parts.push_back(group);
   }
-  const std::map<std::string, std::string> text = {{"step", std::to_string(step)}, {"rows", "teacher above student, clip by clip"}};
+  const std::map<std::string, std::string> text = {{"step", std::to_string(step)},
+                                                   {"rows", compared.defined() ? "teacher above student above the model that is compared, clip by clip" : "teacher above student, clip by clip"}};
   const auto file = folder / fmt::format("strip_{}.png", step);
   write_png(file, at::cat(parts, 1), text);
-  const int64_t columns = 2 * std::max<int64_t>(1, reference.size(0) / 4);   // pairs side by side where there are many
-  write_apng(folder / fmt::format("strip_{}.apng", step), clip_grid(alternating(reference, shown), columns, std::min<int64_t>(2, scale)), frame_ms, text);
+  const int64_t columns = of_clip * std::max<int64_t>(1, count / 4);   // groups side by side where there are many
+  write_apng(folder / fmt::format("strip_{}.apng", step), clip_grid(clips, columns, std::min<int64_t>(2, scale)), frame_ms, text);
   return file;
 }
 

@@ -116,7 +116,7 @@ RollingTrajectories::RollingTrajectories(const TrajectoryManifest& manifest, Tea
     throw ConfigError(fmt::format("rolling trajectories: refill is {} and capacity {}; wanted a capacity that refill divides", config.refill, config.capacity));
   x_ = at::empty(pairs_shape(manifest_, size()), stored_options(manifest_, device));
   if (manifest_.has_velocity()) velocity_ = at::empty_like(x_);
-  prompt_ = at::empty({config.capacity}, at::TensorOptions().device(device).dtype(at::kLong));
+  prompt_ = at::empty({config.capacity + config.held_out}, at::TensorOptions().device(device).dtype(at::kLong));
 }
 
 // Trajectories are made in blocks of `refill`, whoever asks for them, so that a block's bits do not depend on when it is made.
@@ -125,17 +125,24 @@ void RollingTrajectories::prepare(int64_t step) {
   const bool none_stay = first_block_ < 0 || oldest < first_block_ || oldest >= first_block_ + blocks;
   const int64_t next = none_stay ? oldest : first_block_ + blocks;
   if (next == oldest + blocks) return;
+  const bool first_time = first_block_ < 0;
   first_block_ = -1;   // should the teacher throw
+  if (first_time && config_.held_out > 0) put(kFirstHeldOut, config_.held_out, config_.capacity);
   for (int64_t block = next; block < oldest + blocks; ++block) make_block(block);
   first_block_ = oldest;
 }
 
 void RollingTrajectories::make_block(int64_t block) {
-  const Trajectories made = generator_.generate(block * config_.refill, config_.refill);
-  const int64_t slot = block * config_.refill % config_.capacity, kept = manifest_.num_kept();
-  x_.narrow(0, slot * kept, config_.refill * kept).copy_(made.x.flatten(0, 1));
-  if (velocity_.defined()) velocity_.narrow(0, slot * kept, config_.refill * kept).copy_(made.velocity.flatten(0, 1));
-  prompt_.narrow(0, slot, config_.refill).copy_(made.prompt);
+  const int64_t first = block * config_.refill;
+  put(first, config_.refill, first % config_.capacity);
+}
+
+void RollingTrajectories::put(int64_t first, int64_t count, int64_t slot) {
+  const Trajectories made = generator_.generate(first, count);
+  const int64_t kept = manifest_.num_kept();
+  x_.narrow(0, slot * kept, count * kept).copy_(made.x.flatten(0, 1));
+  if (velocity_.defined()) velocity_.narrow(0, slot * kept, count * kept).copy_(made.velocity.flatten(0, 1));
+  prompt_.narrow(0, slot, count).copy_(made.prompt);
 }
 
 TrajectoryBatch RollingTrajectories::batch(const at::Tensor& rows, int64_t step) {

@@ -78,12 +78,13 @@ struct RollingConfig {
   int64_t capacity = 64;       // trajectories at hand
   int64_t refill = 8;          // that are replaced at once, the oldest; divides capacity
   int64_t refill_every = 50;   // training steps
+  int64_t held_out = 0;        // more trajectories, the last ones of the set, that are never replaced; no key of the config
 };
 void visit_fields(FieldVisitor& v, RollingConfig& c);
 
 // Trajectories for which there is no room: a buffer on the device, in which the oldest give way to new ones. After g refills it holds
 // trajectories g refill .. g refill + capacity - 1, number t in slot t mod capacity: training step s decides the content, so a
-// resumed run has the same, bit for bit.
+// resumed run has the same, bit for bit. Those held out are numbers kFirstHeldOut .., which no refill reaches.
 class RollingTrajectories final : public TrajectorySource {
  public:
   // manifest: what a trajectory is (describe_trajectories in trajectory_run.h); num_trajectories and shards do not matter. Throws ConfigError: a capacity that refill does
@@ -92,17 +93,19 @@ class RollingTrajectories final : public TrajectorySource {
 
   void prepare(int64_t step) override;
   TrajectoryBatch batch(const at::Tensor& rows, int64_t step) override;
-  int64_t size() const override { return config_.capacity * manifest_.num_kept(); }
+  int64_t size() const override { return (config_.capacity + config_.held_out) * manifest_.num_kept(); }
   bool on_device() const override { return true; }
 
  private:
-  void make_block(int64_t block);   // trajectories block * refill ...
+  static constexpr int64_t kFirstHeldOut = int64_t{1} << 30;
+  void make_block(int64_t block);                                // trajectories block * refill ...
+  void put(int64_t first, int64_t count, int64_t slot);          // trajectories first .. first + count - 1 into slot ..
 
   RollingConfig config_;
   TrajectoryGenerator generator_;
   int64_t first_block_ = -1;        // oldest in the buffer; -1: empty
-  at::Tensor x_, velocity_;         // [capacity K, C, F, Y, X]
-  at::Tensor prompt_;               // [capacity]
+  at::Tensor x_, velocity_;         // [(capacity + held_out) K, C, F, Y, X]
+  at::Tensor prompt_;               // [capacity + held_out]
 };
 
 }  // namespace linden

@@ -1,6 +1,7 @@
 #include "transfer/warm_start.h"
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "core/error.h"
 #include "core/logging.h"
@@ -27,7 +28,7 @@ std::vector<double> warm_start(const WarmStartConfig& config, const std::string&
       for (SelfAttention& mixer : mixers) losses.push_back(mixer->take_output_error());
       at::stack(losses).sum().backward();
     }
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     optimizer.step(weights.values, weights.gradients, step, config.learning_rate);
     if (step == config.steps) {
       const at::Tensor last = at::stack(losses).detach().to(at::kCPU, at::kDouble);

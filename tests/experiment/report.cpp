@@ -1,5 +1,5 @@
 // Whole reports over run folders made by hand.
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>

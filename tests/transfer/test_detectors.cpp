@@ -141,7 +141,7 @@ TEST_CASE("gates that no speed brings down in time are named at the first row", 
   REQUIRE(said.size() == 1);
   CHECK(said[0].step == 50);
   CHECK(said[0].finding.detector == "reach");
-  CHECK_THAT(said[0].finding.text, ContainsSubstring("cannot reach 5 linear layers before the commit: at step 50 1 have r < 0.5 and the 5 smallest scores go up to 0.99, so one "
+  CHECK_THAT(said[0].finding.text, ContainsSubstring("cannot reach 5 linear layers before the commit: at step 50 1 have r <= 0.5 and the 5 smallest scores go up to 0.99, so one "
                                                      "must still fall by 0.49; in the 1950 steps left r moves by at most 0.0585 (3e-05 a step"));
   CHECK_THAT(said[0].finding.text, ContainsSubstring("Raise gates.learning_rate above 8.4 times its value"));
   // The rectified sigmoid is slower by 0.3.
@@ -165,7 +165,7 @@ TEST_CASE("gates that are too slow at their own speed are named after the grace"
   REQUIRE(!said.empty());
   CHECK(said[0].step == 700);   // 0.3 of 2000, and the third row
   CHECK(said[0].finding.level == Level::kWarning);
-  CHECK_THAT(said[0].finding.text, ContainsSubstring("the gates are too slow: at step 700 0 layers have r < 0.5"));
+  CHECK_THAT(said[0].finding.text, ContainsSubstring("the gates are too slow: at step 700 0 layers have r <= 0.5"));
   CHECK_THAT(said[0].finding.text, ContainsSubstring("at their speed of the last 250 steps it will be 2 of the wanted 4 at the commit in 1300 steps; so since step 600"));
   CHECK_THAT(said[0].finding.text, ContainsSubstring("would round the other 2 at once"));
   for (const Said& s : said) CHECK(s.finding.level == Level::kWarning);
@@ -181,7 +181,15 @@ TEST_CASE("gates that are undecided near the commit are named once", "[unit]") {
   CHECK(said[0].step == 850);
   CHECK(said[0].finding.detector == "undecided");
   CHECK_THAT(said[0].finding.text, ContainsSubstring("at step 850, 150 steps before the commit, the mean distance of r to 0 or 1 is 0.312 (allowed 0.1) and 3 of 4 layers lie "
-                                                     "between 0.1 and 0.9"));
+                                                     "between 0.1 and 0.9") &&
+                                       ContainsSubstring("Raise gates.regulariser_weight"));
+  Detectors crowd({}, gates(2));
+  const auto as_one = watch(crowd, 50, 950, [](Observation& o) {
+    o.steps_until_commit = 1000 - o.step;
+    o.r = {0.5, 0.49, 0.51, 0.5};
+  });
+  REQUIRE(as_one.size() == 1);
+  CHECK_THAT(as_one[0].finding.text, ContainsSubstring("All scores move as one (they span 0.02)") && ContainsSubstring("Lower gates.constraint_weight"));
 }
 
 TEST_CASE("detectors go on from a stored state as if nothing had happened", "[unit]") {

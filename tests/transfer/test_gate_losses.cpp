@@ -1,5 +1,5 @@
 // The gates' two losses: values and gradients by hand, the exponent's schedule, the rectified sigmoid.
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>

@@ -26,13 +26,13 @@ TEST_CASE("rows are read back as they were written", "[unit]") {
   log.bins(10, {{0, 0.5}, {0.5, 1}, {0.25, std::nan("")}, {3, 0}});
   log.message(10, "warning", "r is 0.5, not \"1\":\nlook");
   log.message(10, {Level::kStop, "divergence", "diverges"});
-  CHECK(read_layer_rows(folder / "layers.csv") == two_layers(10));
+  CHECK((read_layer_rows(folder / "layers.csv") == two_layers(10)));
   const auto bins = read_bin_rows(folder / "bins.csv");
   REQUIRE(bins.size() == 2);
   CHECK((bins[0].step == 10 && bins[0].sigma_high == 0.5 && bins[0].velocity_error == 0.25 && bins[0].count == 3));
   CHECK((std::isnan(bins[1].velocity_error) && bins[1].count == 0));
   const std::vector<MessageRow> messages = {{10, "warning", "r is 0.5, not \"1\": look"}, {10, "stop", "diverges"}};
-  CHECK(read_message_rows(folder / "messages.csv") == messages);
+  CHECK((read_message_rows(folder / "messages.csv") == messages));
 }
 
 TEST_CASE("a resumed run continues its files: no later row, no half line", "[unit]") {

@@ -1,6 +1,7 @@
 // The loop of a transfer on a teacher of four tiny blocks: the student starts as the teacher, a resumed run is the uninterrupted one, a batch may
 // be computed in parts, and what does not fit is named.
-#include <torch/torch.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -82,7 +83,7 @@ NamedTensors weights_of(const fs::path& run) { return load_safetensors(run / "mo
 TEST_CASE("at r = 1 the student is the teacher, bit for bit, with both branches running", "[unit]") {
   VideoDit teacher = test::tiny_teacher(1, 1, kLayers, kHeadDim).transformer;
   teacher->eval();
-  torch::manual_seed(5);
+  at::manual_seed(5);
   VideoDit student = convert_attention(teacher, HedgehogMapConfig{}, {true, false, true, true});
   GateConfig gates;
   gates.start = 1;

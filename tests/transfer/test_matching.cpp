@@ -1,6 +1,6 @@
 // The matching losses against closed forms: constant velocities, where every weight is seen by itself, and Gaussians, where the
 // KL divergence is known.
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>

@@ -9,6 +9,8 @@
 #include <csignal>
 #include <map>
 
+#include <ATen/core/grad_mode.h>
+
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/random.h"
@@ -401,6 +403,23 @@ TEST_CASE("a rolling buffer's content is a function of seed and step", "[unit]")
   CHECK(at::equal(steady.batch(all, 0).x, start.x));
   CHECK_THAT(message_of([&] { steady.batch(all, 5); }), ContainsSubstring("call prepare(5) first"));
   CHECK_THAT(message_of([&] { RollingTrajectories(m, velocity, {.capacity = 5, .refill = 2}, at::kCPU); }), ContainsSubstring("refill is 2 and capacity 5"));
+
+  RollingConfig with_held_out = rolling;
+  with_held_out.held_out = 2;
+  RollingTrajectories held(m, velocity, with_held_out, at::kCPU);
+  CHECK(held.size() == 40);
+  const at::Tensor last = at::arange(30, 40);
+  held.prepare(0);
+  CHECK(at::equal(held.batch(all, 0).x, start.x));
+  const TrajectoryBatch kept = held.batch(last, 0);
+  for (const int64_t step : {4, 9, 40}) {
+    held.prepare(step);
+    CHECK(at::equal(held.batch(last, step).x, kept.x));
+  }
+  RollingTrajectories later(m, velocity, with_held_out, at::kCPU);
+  later.prepare(40);
+  CHECK(at::equal(later.batch(last, 40).x, kept.x));
+  CHECK(at::equal(later.batch(last, 40).prompt, kept.prompt));
 }
 
 }  // namespace linden

@@ -1,7 +1,7 @@
 // A video model of one block, or some, that a test can write, load and run in milliseconds.
 #pragma once
 
-#include <torch/torch.h>
+#include <ATen/ATen.h>
 
 #include <filesystem>
 #include <memory>
@@ -11,7 +11,7 @@
 namespace linden::test {
 
 inline VideoModel tiny_teacher(int64_t seed = 0, int64_t channels = 1, int64_t num_layers = 1, int64_t head_dim = 16) {
-  torch::manual_seed(seed);
+  at::manual_seed(seed);
   VideoDitConfig layout;
   layout.patch_size = {1, 2, 2};
   layout.num_attention_heads = 1;
