@@ -1,5 +1,6 @@
 // What the gates do in a run, on layers whose costs are known: linear layer l adds cost_l (1 - r_l)^2 to the matching loss, and each step's
-// gradient is noisy. The costs are those that were measured on the moving-digits teacher (gate gradients of 2e-5 to 2e-3 at r = 1/2).
+// gradient is noisy. A model, not a run: the costs are rounded from the gate gradients of one run on the moving-digits teacher near r = 1/2
+// (experiments/moving_digits/transfers/on_policy_l1e-4/layers.csv), quadratic cost and noise of its size are assumptions.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 

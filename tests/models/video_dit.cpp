@@ -3,7 +3,6 @@
 
 #include <ATen/core/grad_mode.h>
 
-
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <sstream>
