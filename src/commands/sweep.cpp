@@ -37,6 +37,14 @@ SweepTarget find_target(const SweepConfig& config) {
   return {config.command, found->kinds.empty() ? found->config : find_kind(*found, config.command.substr(word.size() + 1)).config, takes_resume(*found)};
 }
 
+void read_number(const CommandLine& line, const std::string& name, int64_t& out) {
+  const std::string text = line.option(name);
+  if (text.empty()) return;
+  char* end = nullptr;
+  out = std::strtol(text.c_str(), &end, 10);
+  check_input(!*end && out >= 1 && out <= 1024, "linden sweep: --{} is {}, wanted a number from 1 to 1024", name, text);
+}
+
 void run(const CommandLine& line) {
   check_input(line.positional.size() == 1, "linden sweep: wanted one sweep file, got {} words; for example: linden sweep configs/sweep/gmm_methods.json --output runs/gmm_methods",
               line.positional.size());
@@ -45,11 +53,8 @@ void run(const CommandLine& line) {
   SweepConfig config = read_sweep_config(file);
   add_assignments(config, line.assignments);
   SweepOptions options{line.option("output"), line.resume || !line.option("retry").empty(), line.option("retry")};
-  if (const std::string processes = line.option("processes"); !processes.empty()) {
-    char* end = nullptr;
-    config.processes = std::strtol(processes.c_str(), &end, 10);
-    check_input(!*end && config.processes >= 1 && config.processes <= 1024, "linden sweep: --processes is {}, wanted a number from 1 to 1024", processes);
-  }
+  read_number(line, "processes", config.processes);
+  read_number(line, "gpus", config.gpus);
   const SweepTarget target = find_target(config);
   if (line.dry_run) {
     std::printf("%s", describe_sweep(config, target, options).c_str());
@@ -68,6 +73,7 @@ Command sweep_command() {
           .example = "linden sweep configs/sweep/gmm_methods.json --output runs/gmm_methods",
           .own_options = {{"output", "folder of the sweep; its cells go to DIR/cells"},
                           {"processes", "cells at once, over the file's \"processes\""},
+                          {"gpus", "spread the cells over the first so many GPUs, over the file's \"gpus\""},
                           {"retry", "runs the cells of this name or pattern ('seed=1*') again, also if they are done"}},
           .run = run,
           .config = {},

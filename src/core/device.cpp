@@ -32,15 +32,16 @@ std::string describe_cards(int64_t num_cards) {
 
 }  // namespace
 
+int64_t num_cards() { return at::hasCUDA() ? static_cast<int64_t>(torch::cuda::device_count()) : 0; }
+
 at::Device select_device(const std::string& name) {
-  const int64_t num_cards = at::hasCUDA() ? static_cast<int64_t>(torch::cuda::device_count()) : 0;
-  if (name == "cpu" || (name == "auto" && num_cards == 0)) return at::Device(at::kCPU);
+  if (name == "cpu" || (name == "auto" && num_cards() == 0)) return at::Device(at::kCPU);
   if (name == "auto") return at::Device(at::kCUDA, 0);
   const std::string digits = name.rfind("cuda:", 0) == 0 ? name.substr(5) : name == "cuda" ? "0" : "";
   check_input(!digits.empty() && digits.size() <= 3 && std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; }),
               "device is \"{}\", allowed: auto, cpu, cuda, cuda:N", name);
   const int64_t index = std::stoll(digits);
-  check_input(index < num_cards, "device is \"{}\", but {}; use --device cpu or --device auto", name, describe_cards(num_cards));
+  check_input(index < num_cards(), "device is \"{}\", but {}; use --device cpu or --device auto", name, describe_cards(num_cards()));
   return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
 }
 

@@ -11,7 +11,10 @@
 #include <csignal>
 #include <cstring>
 #include <ctime>
+#include <sstream>
 #include <stdexcept>
+
+#include "core/error.h"
 
 namespace linden {
 namespace {
@@ -73,6 +76,18 @@ std::vector<char*> pointers_to(std::vector<std::string>& words) {
 std::string EndedProcess::describe() const {
   if (signal == 0) return fmt::format("exit code {}", exit_code);
   return fmt::format("killed by signal {} ({}{})", signal, strsignal(signal), signal == SIGKILL ? "; out of memory?" : "");
+}
+
+std::vector<std::string> gpu_names(const char* visible, int64_t count) {
+  std::vector<std::string> names;
+  if (!visible) {
+    for (int64_t i = 0; i < count; ++i) names.push_back(std::to_string(i));
+    return names;
+  }
+  std::istringstream in(visible);
+  for (std::string name; std::getline(in, name, ',') && std::ssize(names) < count;) names.push_back(name);
+  check_input(std::ssize(names) == count, "the sweep is to be spread over {} GPUs, but CUDA_VISIBLE_DEVICES is \"{}\"; lower --gpus or change that", count, visible);
+  return names;
 }
 
 ProcessPool::ProcessPool() {

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -23,6 +24,10 @@ struct EndedProcess {
   int signal = 0;         // that ended it, else 0
   std::string describe() const;  // "exit code 2", "killed by signal 9 (Killed)"
 };
+
+// The names of the first `count` GPUs that a process whose CUDA_VISIBLE_DEVICES is `visible` (null: not set) may use, as that
+// variable takes them. InputError: there are fewer in it.
+std::vector<std::string> gpu_names(const char* visible, int64_t count);
 
 // Each child is in a process group of its own, so a Ctrl-C on the terminal reaches this process alone. If this process
 // dies in any way, the kernel kills the children (PR_SET_PDEATHSIG): use a pool from the main thread only.

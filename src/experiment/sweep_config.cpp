@@ -20,7 +20,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kKeys = {"command", "config", "axes", "zipped", "conditional", "set", "skip", "processes", "on_failure", "retries"};
+const std::vector<std::string> kKeys = {"command", "config", "axes", "zipped", "conditional", "set", "skip", "processes", "gpus", "on_failure", "retries"};
 const std::vector<std::string> kConditionalKeys = {"when", "set", "axes", "zipped"};
 constexpr size_t kLongestLabel = 48;
 
@@ -254,6 +254,7 @@ class SweepReader {
 
   void read_running(const Json& json) {
     config_.processes = integer(json, "processes", 1, 1024, 1);
+    config_.gpus = integer(json, "gpus", 0, 1024, 0);
     config_.retries = integer(json, "retries", 0, 100, 0);
     if (!json.contains("on_failure")) return;
     const std::string choice = text(json, "on_failure");

@@ -48,6 +48,7 @@ struct SweepConfig {
   std::vector<SweepConditional> conditional;
   std::vector<SweepCondition> skip;
   int64_t processes = 1;                          // cells at once
+  int64_t gpus = 0;                               // over which they are spread, each seeing one; 0: all see all
   int64_t retries = 0;                            // of a cell that failed
   bool stop_on_failure = false;
 };

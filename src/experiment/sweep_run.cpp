@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <deque>
 #include <fstream>
 #include <map>
@@ -34,6 +35,7 @@ constexpr double kStatusInterval = 2.0;   // seconds between two writings of sta
 constexpr int kInputErrorCode = 2;        // a cell that was begun anew and ends so would end so again
 constexpr int kInterruptedCode = 130;     // it saved and stopped
 constexpr const char* kAttemptLine = "--- attempt ";
+constexpr const char* kVisibleGpus = "CUDA_VISIBLE_DEVICES";
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -64,7 +66,8 @@ class SweepRunner {
   SweepRunner(const SweepConfig& config, const SweepTarget& target, const SweepOptions& options, const SweepFolder& folder, SweepPlan plan)
       : config_(config), target_(target), options_(options), folder_(folder), plan_(std::move(plan)), ignored_(where_keys(config)),
         left_(plan_.to_run.begin(), plan_.to_run.end()),
-        processes_(std::max<int64_t>(1, std::min<int64_t>(config.processes, static_cast<int64_t>(left_.size())))) {}
+        processes_(std::max<int64_t>(1, std::min<int64_t>(config.processes, static_cast<int64_t>(left_.size())))),
+        gpus_(gpu_names(std::getenv(kVisibleGpus), config.gpus)) {}
 
   void run() {
     record_unknown_ends();
@@ -88,6 +91,7 @@ class SweepRunner {
     Clock::time_point start;
     int64_t attempt;
     bool resumed;
+    size_t gpu;   // into gpus_
   };
 
   SweepStatus status() const { return sweep_status(plan_.progress, processes_, seconds_since(start_)); }
@@ -124,9 +128,10 @@ class SweepRunner {
     }
     ++progress.attempts;
     write_event("start", index, progress.attempts, resume);
-    const ProcessRequest request = request_for(index, resume);
+    const size_t gpu = free_gpu();
+    const ProcessRequest request = request_for(index, resume, gpu);
     std::ofstream(request.log, std::ios::app) << kAttemptLine << progress.attempts << ": linden " << fmt::format("{}", fmt::join(request.arguments, " ")) << "\n";
-    running_[pool_.start(request)] = {index, Clock::now(), progress.attempts, resume};
+    running_[pool_.start(request)] = {index, Clock::now(), progress.attempts, resume, gpu};
     progress.stage = CellStage::kRunning;
     progress.seconds = 0;
     write_status("running");
@@ -140,7 +145,14 @@ class SweepRunner {
     return folder_.state_of(cell.name, cell.hash, target_, ignored_) == CellState::kBegun;
   }
 
-  ProcessRequest request_for(size_t index, bool resume) const {
+  // The one with the fewest cells at work.
+  size_t free_gpu() const {
+    std::vector<int64_t> load(std::max<size_t>(1, gpus_.size()));
+    for (const auto& [pid, running] : running_) ++load[running.gpu];
+    return static_cast<size_t>(std::ranges::min_element(load) - load.begin());
+  }
+
+  ProcessRequest request_for(size_t index, bool resume, size_t gpu) const {
     const SweepCell& cell = plan_.cells[index];
     ProcessRequest request;
     request.log = folder_.log_of(cell.name);
@@ -148,6 +160,7 @@ class SweepRunner {
     request.arguments.push_back(folder_.config_of(cell.name).string());
     request.arguments.insert(request.arguments.end(), {"--output", folder_.run_of(cell.name).string()});
     if (resume) request.arguments.push_back("--resume");
+    if (!gpus_.empty()) request.environment.emplace_back(kVisibleGpus, gpus_[gpu]);   // there it is cuda:0
     const ConfigLeaf* threads = find_leaf(cell.leaves, "threads");
     if (config_.processes > 1 && threads && threads->text == "0") {  // by the config, not by how many are left: the same after --resume
       const int64_t share = std::max<int64_t>(1, available_cores() / config_.processes);
@@ -259,6 +272,7 @@ class SweepRunner {
   std::vector<std::string> ignored_;
   std::deque<size_t> left_;                  // into plan_.cells
   int64_t processes_;
+  std::vector<std::string> gpus_;            // empty: each cell sees what this process sees
   ProcessPool pool_;
   std::map<pid_t, Running> running_;
   std::map<size_t, int64_t> failures_;       // of a cell in this sweep process
@@ -269,6 +283,7 @@ class SweepRunner {
 }  // namespace
 
 void run_sweep(const SweepConfig& config, const SweepTarget& target, const SweepOptions& options) {
+  check_input(config.gpus == 0 || config.gpus <= num_cards(), "{}: gpus is {}, but this machine has {} CUDA card(s) that linden can use", config.file.string(), config.gpus, num_cards());
   const SweepFolder folder(options.output);
   folder.require_usable(options.resume);
   std::unique_ptr<SweepLock> lock;

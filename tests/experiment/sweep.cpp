@@ -8,6 +8,7 @@
 
 #include "align/config.h"
 #include "core/run_directory.h"
+#include "experiment/process_pool.h"
 #include "experiment/sweep_folder.h"
 #include "experiment/sweep_plan.h"
 #include "experiment/sweep_status.h"
@@ -272,6 +273,17 @@ TEST_CASE("a folder is used for one sweep at a time, and for nothing else", "[un
   CHECK_THAT(message_of([&] { sweep.manifest(); }), ContainsSubstring("not the manifest of a sweep"));
   write_file_atomically(folder / "notes.txt", "");
   CHECK_THAT(message_of([&] { SweepFolder(folder.path).require_usable(false); }), ContainsSubstring("holds something that is no sweep"));
+}
+
+TEST_CASE("a sweep is spread over the GPUs that its process may use", "[unit]") {
+  using Names = std::vector<std::string>;
+  CHECK((gpu_names(nullptr, 2) == Names{"0", "1"}));
+  CHECK((gpu_names("3,GPU-1f,0", 2) == Names{"3", "GPU-1f"}));
+  CHECK(gpu_names("", 0).empty());
+  CHECK_THAT(message_of([] { gpu_names("5", 2); }), ContainsSubstring("over 2 GPUs, but CUDA_VISIBLE_DEVICES is \"5\""));
+  const SweepFixture fixture;
+  CHECK(fixture.read(R"("axes": {"seed": [1]}, "gpus": 2)").gpus == 2);
+  CHECK_THAT(fixture.error(R"("axes": {"seed": [1]}, "gpus": -1)"), ContainsSubstring("gpus is -1 (allowed: 0..1024)"));
 }
 
 TEST_CASE("the journal survives a line that was cut off", "[unit]") {
