@@ -9,20 +9,13 @@
 #include <chrono>
 #include <cmath>
 
+#include "core/device_memory.h"
+
 namespace linden {
 namespace {
 
 constexpr double kLongCall = 20e3, kLongBudget = 1e6;  // us
 constexpr int64_t kLeastRepeats = 5, kWarmUps = 10;
-
-struct Memory {
-  double now = 0, peak = 0;  // bytes
-};
-Memory memory_of(at::Device device) {
-  const auto stats = c10::getDeviceAllocator(device.type())->getDeviceStats(device.index());
-  const auto& allocated = stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)];
-  return {static_cast<double>(allocated.current), static_cast<double>(allocated.peak)};
-}
 
 }  // namespace
 
@@ -66,10 +59,10 @@ CallTiming DeviceClock::time(const TimedCall& call) const {
   for (int64_t i = 2; !is_long && i < kWarmUps; ++i) timed();
   kept.clear();
   if (device_.is_cuda()) {
-    c10::getDeviceAllocator(device_.type())->resetPeakStats(device_.index());
+    reset_peak_memory(device_);
     timed();
-    const Memory memory = memory_of(device_);  // the outputs are still held
-    timing.workspace_mb = (memory.peak - memory.now) * 1e-6;
+    const DeviceMemory memory = device_memory(device_);  // the outputs are still held
+    timing.workspace_mb = (memory.peak - memory.allocated) * 1e-6;
     timing.peak_gb = memory.peak * 1e-9;
   }
   std::vector<double> times;

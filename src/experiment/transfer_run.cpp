@@ -10,6 +10,7 @@
 #include "core/device.h"
 #include "core/error.h"
 #include "core/logging.h"
+#include "experiment/bench_dit_cost.h"
 #include "experiment/transfer_report.h"
 #include "io/event_sink.h"
 #include "models/video_model.h"
@@ -24,13 +25,14 @@ namespace fs = std::filesystem;
 // summary.json.
 struct TransferRunSummary {
   TransferResult result;
-  bool measured = false;
+  bool measured = false, teacher_measured = false;
   ClipSummary student, teacher;
 };
 void visit_fields(FieldVisitor& v, TransferRunSummary& s) {
   visit_fields(v, s.result);
   if (!s.measured) return;
   visit(v, Field("student", "clips of the finished student"), s.student);
+  if (!s.teacher_measured) return;
   visit(v, Field("teacher", "clips of the teacher, same seeds and captions"), s.teacher);
 }
 
@@ -64,6 +66,7 @@ double gigabytes(double bytes) { return bytes / 1e9; }
 void visit_fields(FieldVisitor& v, TransferRunConfig& c) {
   visit_fields(v, c.transfer);
   visit(v, Field("clips", "who measures the finished student's clips; without a judge they are not measured"), c.clips);
+  visit(v, Field("measure_teacher", "the teacher's clips are measured too; needless in a sweep, where one cell a seed tells it"), c.measure_teacher);
   visit(v, Field("num_clips", "clips of the student, and of the teacher, that are measured").at_least(2), c.num_clips);
   visit(v, Field("clip_batch", "clips that are drawn at once").at_least(1), c.clip_batch);
 }
@@ -99,16 +102,20 @@ std::string transfer_cost_table(const TransferConfig& c) {
   const MatchingCalls calls = matching_calls(c.matching);
   const double step = static_cast<double>(c.batch_size) * (c.match == "guided" ? 2 : 1) *
                       (student * static_cast<double>((c.activation_checkpointing ? 4 : 3) * calls.student_with_gradient + calls.student) + forward * static_cast<double>(calls.score + calls.teacher));
-  const double parameters = L * (12 * M * M + 2 * M * F + 2 * M * D) + M * M * 8;
-  const double rows = static_cast<double>(c.batch_size / c.accumulate) * tokens;
-  const double kept = c.activation_checkpointing ? rows * M * 8 * L + rows * (30 * M + 4 * F) : L * rows * (60 * M + 6 * F);
+  const double parameters = num_weights(d) + L * 2 * M * D;
+  // Bytes: what a block keeps for its backward pass, both branches of a gate among it; what is alive beside it while it runs backward; what enters it.
+  const double rows = static_cast<double>(c.batch_size / c.accumulate) * tokens, element = c.precision == "bf16" ? 2 : 4;
+  const double block = rows * (19 * M + 2 * F) * element, backward = rows * (6 * M + 2 * F) * element, entering = rows * 2 * M * element;
+  const double casts = c.precision == "bf16" ? 2 * parameters : 0;
+  const double kept = casts + backward + (c.activation_checkpointing ? L * entering + block : L * block);
   const double state = parameters * 4 * (5 + 1 + (calls.needs_critic ? 4 : 0));
-  return fmt::format("teacher        {} layers of width {}, about {:.1f} million parameters\n"
+  const double on_device = std::min(stored, static_cast<double>(c.device_mb) * 1048576);
+  return fmt::format("teacher        {} layers of width {}, {:.1f} million parameters\n"
                      "trajectories   {}\n"
                      "a step         {} examples of {:.0f} tokens, {:.3g} FLOP while gates are open; {} steps: {:.3g} FLOP\n"
-                     "memory         weights, gradients, moments, average, teacher {:.2f} GB; activations about {:.2f} GB; trajectories {:.2f} GB\n",
+                     "memory         weights, gradients, moments, average, teacher {:.2f} GB; activations about {:.2f} GB; trajectories {:.2f} GB; in all about {:.1f} GB\n",
                      d.num_layers, model_width(d), parameters / 1e6, pairs, c.batch_size, tokens, step, c.steps, step * static_cast<double>(c.steps), gigabytes(state),
-                     gigabytes(kept), gigabytes(std::min(stored, static_cast<double>(c.device_mb) * 1048576)));
+                     gigabytes(kept), gigabytes(on_device), gigabytes(state + kept + on_device));
 }
 
 void run_transfer(TransferRunConfig config, const RunOptions& options) {
@@ -133,8 +140,12 @@ void run_transfer(TransferRunConfig config, const RunOptions& options) {
   if (!config.clips.judge.empty()) {
     summary.measured = true;
     summary.student = measure(config, run.file("model"), "folder", manifest, device);
-    summary.teacher = measure(config, transfer_config.teacher, transfer_config.weights, manifest, device);
-    fmt::print("student\n{}teacher\n{}", describe_clips(summary.student), describe_clips(summary.teacher));
+    fmt::print("student\n{}", describe_clips(summary.student));
+    if (config.measure_teacher) {
+      summary.teacher_measured = true;
+      summary.teacher = measure(config, transfer_config.teacher, transfer_config.weights, manifest, device);
+      fmt::print("teacher\n{}", describe_clips(summary.teacher));
+    }
   }
   ConfigRefOf<TransferRunSummary> summary_ref(summary);
   run.write_summary(summary_ref);

@@ -60,6 +60,7 @@ void visit_fields(FieldVisitor& v, TransferConfig& c) {
   visit(v, Field("num_held_out", "trajectories, the last ones, that training does not see").at_least(1), c.num_held_out);
   visit(v, Field("num_points", "points on them at which the velocity gap is measured").at_least(1), c.num_points);
   visit(v, Field("measure_layers", "measures before the first step what it costs to convert each layer alone (block_errors.csv)"), c.measure_layers);
+  visit(v, Field("time_stages", "times the parts of every step and notes the memory in use (stages.csv); waits for the device after each part, graphs are off").changeable(), c.time_stages);
   visit(v, Field("log_every", "steps between two rows of metrics.csv").between(1, 100000), c.log_every);
   visit(v, Field("checkpoint_every", "steps between two saved states").at_least(1).changeable(), c.checkpoint_every);
   visit(v, Field("keep_checkpoints", "saved states that are kept").at_least(1).changeable(), c.keep_checkpoints);

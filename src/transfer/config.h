@@ -75,6 +75,7 @@ struct TransferConfig {
   int64_t num_held_out = 16;         // trajectories, the last ones, that training does not see
   int64_t num_points = 64;           // on them, at which the velocity gap is measured
   bool measure_layers = true;        // what it costs to convert each layer alone, before the first step
+  bool time_stages = false;
   int64_t log_every = 50;
   int64_t checkpoint_every = 1000;
   int64_t keep_checkpoints = 2;

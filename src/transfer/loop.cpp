@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/device_memory.h"
 #include "core/error.h"
 #include "core/logging.h"
 #include "core/progress.h"
@@ -22,6 +23,7 @@
 #include "transfer/gates.h"
 #include "transfer/layer_log.h"
 #include "transfer/progress.h"
+#include "transfer/stage_clock.h"
 #include "transfer/strip.h"
 #include "transfer/warm_start.h"
 
@@ -73,7 +75,8 @@ class Transfer {
         scores_(config.gates, config.alpha, student_), prompts_(encode(source_->prompts())), feed_(feed_config(seed_), source_, prompts_, device),
         times_{at::tensor(source_->manifest().sigma, at::kFloat).to(device)}, bins_(config.num_bins, device), losses_(config.log_every, device), errors_(config.log_every, device),
         detectors_(config.detectors, config.gates), rows_(run.path()), loss_(at::zeros({}, at::dtype(at::kFloat).device(device))), norm_(at::zeros_like(loss_)),
-        error_(at::zeros_like(loss_)), graph_(config.graphs, device) {
+        error_(at::zeros_like(loss_)), clock_(config.time_stages, device), graph_(config.time_stages ? "off" : config.graphs, device) {
+    if (clock_.on()) stage_log_ = std::make_unique<StageLog>(run.path());
     freeze_parameters(*teacher_);
     student_->set_activation_checkpointing(config.activation_checkpointing);
     if (calls_.needs_critic) {
@@ -183,8 +186,7 @@ class Transfer {
     if (!run_.resumed()) return false;
     const auto resumed = resume_train_state(run_.path(), state());
     if (!resumed) {
-      run_.cut_metrics_after(0);
-      rows_.cut_after(0);
+      cut_rows_after(0);
       return false;
     }
     done_ = resumed->progress;
@@ -193,10 +195,15 @@ class Transfer {
     bins_.restore(details_.bins);
     detectors_.restore(details_.detectors);
     log_info("going on from {}", resumed->folder.string());
-    run_.cut_metrics_after(done_.step);
-    rows_.cut_after(done_.step);
+    cut_rows_after(done_.step);
     run_layers();
     return true;
+  }
+
+  void cut_rows_after(int64_t step) {
+    run_.cut_metrics_after(step);
+    rows_.cut_after(step);
+    if (stage_log_) stage_log_->cut_after(step);
   }
 
   // Warm start, what each layer costs alone, and, where the layers are fixed, their conversion.
@@ -270,7 +277,12 @@ class Transfer {
 
   // --- a step ---
   void step(int64_t number) {
-    feed_.fill(number, number);
+    clock_.run("step", [&] { take_step(number); });
+    if (stage_log_) stage_log_->add(number, clock_.take(), device_);
+  }
+
+  void take_step(int64_t number) {
+    clock_.run("examples", [&] { feed_.fill(number, number); });
     if (critic_)
       for (int64_t i = 0; i < config_.critic.steps; ++i) critic_->feeds[static_cast<size_t>(i)].fill((number - 1) * config_.critic.steps + i + 1, number);
     optimizer_.begin_step(number, learning_rate(number));
@@ -284,17 +296,28 @@ class Transfer {
     done_.examples_seen += config_.batch_size;
   }
 
+  // A network as the matching loss asks for it, its time told apart.
+  VelocityAt timed_velocity(const char* stage, VideoDit network, const CaptionBatch& captions) {
+    VelocityAt velocity = velocity_of(std::move(network), captions, guidance());
+    if (!clock_.on()) return velocity;
+    return [this, stage, velocity](const at::Tensor& x, const at::Tensor& sigma) {
+      at::Tensor result;
+      clock_.run(stage + std::string(at::GradMode::is_enabled() ? ", with gradient" : ""), [&] { result = velocity(x, sigma); });
+      return result;
+    };
+  }
+
   MatchingNetworks networks(const CaptionBatch& captions) {
-    MatchingNetworks all{velocity_of(student_, captions, guidance()), velocity_of(teacher_, captions, guidance()), {}};
-    if (critic_) all.score = velocity_of(critic_->network, captions, guidance());
-    if (average_) all.score = velocity_of(average_, captions, guidance());
+    MatchingNetworks all{timed_velocity("student", student_, captions), timed_velocity("teacher", teacher_, captions), {}};
+    if (critic_) all.score = timed_velocity("critic", critic_->network, captions);
+    if (average_) all.score = timed_velocity("average", average_, captions);
     return all;
   }
 
   // The part of a step that is the same every time: the critic's steps, then the student's.
   void update() {
     if (critic_)
-      for (ExampleFeed& feed : critic_->feeds) update_critic(feed);
+      for (ExampleFeed& feed : critic_->feeds) clock_.run("critic's step", [&] { update_critic(feed); });
     if (average_) average_weights_->values.copy_(ema_.average);
     weights_.gradients.zero_();
     scores_.clear_gradient();
@@ -308,12 +331,16 @@ class Transfer {
         const Bf16Scope bf16(config_.precision == "bf16", device_);
         parts = matching_loss(config_.matching, times_, networks(captions), feed_.draw(part, config_.accumulate));
       }
-      (share * parts.loss).backward();
+      clock_.run("backward", [&] { (share * parts.loss).backward(); });
       const at::NoGradGuard no_grad;
       loss_.add_(parts.loss.detach(), share);
       error_.add_(parts.velocity_error.mean(), share);
       bins_.add(parts.velocity_error, parts.sigma);
     }
+    clock_.run("optimizer", [this] { apply_gradients(); });
+  }
+
+  void apply_gradients() {
     norm_.copy_(clip_gradient_norm(weights_.gradients, config_.gradient_clip));
     const at::NoGradGuard no_grad;
     optimizer_.apply(weights_.values, weights_.gradients);
@@ -453,6 +480,7 @@ class Transfer {
     result.commit_distance = details_.commit_distance;
     result.gap = gap();
     result.final_loss = done_.last_loss;
+    if (device_.is_cuda()) result.peak_gb = 1e-9 * device_memory(device_).peak;
     result.tokens_per_second = static_cast<double>((done_.step - first) * config_.batch_size * tokens_per_example()) / std::max(1e-9, result.training_seconds);
     const int64_t of_student = 3 * calls_.student_with_gradient + calls_.student + calls_.score + calls_.teacher;
     result.network_calls = (of_student + (critic_ ? config_.critic.steps * 4 : 0)) * (guidance() ? 2 : 1);
@@ -492,6 +520,8 @@ class Transfer {
   at::Tensor loss_, norm_, error_;   // of the step, scalars
   Clock::time_point training_;
   std::string note_;
+  StageClock clock_;
+  std::unique_ptr<StageLog> stage_log_;   // with time_stages
   StepGraph graph_;                  // the last: its end waits for the device
 };
 
@@ -523,6 +553,7 @@ void visit_fields(FieldVisitor& v, TransferResult& r) {
   visit(v, Field("final_loss", "mean over the last row of metrics.csv"), r.final_loss);
   visit(v, Field("training_seconds", "of this part of the run"), r.training_seconds);
   visit(v, Field("tokens_per_second", "of this part of the run"), r.tokens_per_second);
+  visit(v, Field("peak_gb", "most device memory in use in this part of the run; 0: not known (CPU)"), r.peak_gb);
   visit(v, Field("network_calls", "forward passes a step and example; one with gradient counts as three"), r.network_calls);
 }
 

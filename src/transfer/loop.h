@@ -26,6 +26,7 @@ struct TransferResult {
   double final_loss = 0;
   double training_seconds = 0;              // of this part of the run
   double tokens_per_second = 0;
+  double peak_gb = 0;                       // most device memory in use in this part of the run; 0: not known (CPU)
   int64_t network_calls = 0;                // forward passes a step and example, those with gradient counted three times
 };
 void visit_fields(FieldVisitor& v, TransferResult& r);
