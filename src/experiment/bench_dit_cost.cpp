@@ -71,7 +71,8 @@ std::vector<DitStage> dit_stages(const VideoDitConfig& c, const DitWork& work) {
   stages.push_back(pass_stage("adaptive_norm", 3 * s.layers, 4 * s.P));
   add_block_attention(stages, c, work, s);
   stages.push_back(gemm_stage("ffn_up", s.layers, {s.rows, s.F, s.M}, s));
-  stages.push_back(pass_stage("gelu", s.layers, 2 * as_double(s.rows * s.F) * as_double(s.element_bytes)));
+  if (s.element_bytes == 4)   // else it is in the product's epilogue
+    stages.push_back(pass_stage("gelu", s.layers, 2 * as_double(s.rows * s.F) * as_double(s.element_bytes)));
   stages.push_back(gemm_stage("ffn_down", s.layers, {s.rows, s.M, s.F}, s));
   DitStage head = gemm_stage("head", 1, {s.rows, num_output_channels(c) * patch_elements(c), s.M}, s);
   head.cost.bytes += 4 * s.P;
@@ -110,9 +111,9 @@ double num_weights(const VideoDitConfig& c) {
 double predicted_peak_gb(const VideoDitConfig& c, const DitWork& work) {
   const Sizes s(c, work);
   const double inner = as_double(s.rows * s.F) * as_double(s.element_bytes);
-  // The stream that entered, the pairs after each norm, each attention's output; then q, k, v before and after the norm and what the mixer makes, or the
-  // two inner activations of feed-forward.
-  const double in_attention = 4 * s.P + 6 * s.P, in_feed_forward = 10 * s.P + 2 * inner;
+  // The residual; then what attention reads, q, k, v before and after the norm, what the mixer makes, or what feed-forward reads, its inner
+  // activation (two without the epilogue) and what it makes.
+  const double in_attention = 8 * s.P, in_feed_forward = 3 * s.P + (s.element_bytes == 4 ? 2 : 1) * inner;
   const double text = 2 * as_double(s.layers * s.text_rows * s.M) * as_double(s.element_bytes);
   return 1e-9 * (num_weights(c) * as_double(s.element_bytes) + text + std::max(in_attention, in_feed_forward));
 }

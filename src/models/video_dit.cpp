@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "core/error.h"
 #include "models/model_folder.h"
@@ -30,7 +31,7 @@ VideoDitImpl::VideoDitImpl(const VideoDitConfig& config) : config_(config) {
     list->push_back(blocks_.back());
   }
   register_module("blocks", list);
-  proj_out = register_module("proj_out", torch::nn::Linear(M, num_output_channels(config) * patch));
+  proj_out = register_module("proj_out", Linear(M, num_output_channels(config) * patch));
   scale_shift_table = register_parameter("scale_shift_table", at::randn({1, 2, M}) / std::sqrt(static_cast<double>(M)));
 }
 
@@ -86,15 +87,15 @@ KeysAndValues rows_for(const KeysAndValues& text, int64_t batch) {
 
 }  // namespace
 
-VideoStream VideoDitImpl::run_block(size_t i, const VideoStream& stream, const at::Tensor& projection, const KeysAndValues& text,
+VideoStream VideoDitImpl::run_block(size_t i, VideoStream stream, const at::Tensor& projection, const KeysAndValues& text,
                                     const RotaryTable& table) {
   VideoDitBlock& block = blocks_[i];
-  if (!activation_checkpointing_) return block(stream, projection, text, table);
+  if (!activation_checkpointing_) return block(std::move(stream), projection, text, table);
   std::vector<at::Tensor> inputs = {projection, text.keys, text.values, stream.residual};
   if (stream.branch.defined()) inputs.insert(inputs.end(), {stream.branch, stream.gate});
   const auto part = [block, table](const std::vector<at::Tensor>& in) mutable -> std::vector<at::Tensor> {
-    const VideoStream entering = in.size() > 4 ? VideoStream{in[3], in[4], in[5]} : VideoStream{in[3], {}, {}};
-    const VideoStream leaving = block(entering, in[0], KeysAndValues{in[1], in[2]}, table);
+    VideoStream entering = in.size() > 4 ? VideoStream{in[3], in[4], in[5]} : VideoStream{in[3], {}, {}};
+    const VideoStream leaving = block(std::move(entering), in[0], KeysAndValues{in[1], in[2]}, table);
     return {leaving.residual, leaving.branch, leaving.gate};
   };
   const std::vector<at::Tensor> out = checkpoint_activations(part, inputs, block->parameters());
@@ -140,7 +141,7 @@ at::Tensor VideoDitImpl::forward_cached(const at::Tensor& latents, const at::Ten
   const RotaryTable table = rotary_table(grid, latents.device());
   for (size_t i = 0; i < blocks_.size(); ++i) {
     TraceScope scope("blocks", static_cast<int64_t>(i));
-    stream = run_block(i, stream, time.projection, rows_for(text.blocks[i], B), table);
+    stream = run_block(i, std::move(stream), time.projection, rows_for(text.blocks[i], B), table);
     if (tracing()) linden::trace(add_branch(stream));
   }
   return unpatchify(head(stream, time.embedding), grid, config_.patch_size);

@@ -5,7 +5,6 @@
 
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/nn/pimpl.h>
 
 #include <filesystem>
@@ -15,6 +14,7 @@
 #include "models/video_dit_block.h"
 #include "models/video_dit_config.h"
 #include "models/video_dit_embedding.h"
+#include "nn/linear.h"
 
 namespace linden {
 
@@ -55,14 +55,14 @@ class VideoDitImpl : public torch::nn::Module {
  private:
   VideoGrid grid_of(const at::Tensor& latents) const;  // checks its shape
   const RotaryTable& rotary_table(const VideoGrid& grid, at::Device device);
-  VideoStream run_block(size_t i, const VideoStream& stream, const at::Tensor& projection, const KeysAndValues& text, const RotaryTable& table);
+  VideoStream run_block(size_t i, VideoStream stream, const at::Tensor& projection, const KeysAndValues& text, const RotaryTable& table);
   at::Tensor head(const VideoStream& stream, const at::Tensor& embedding);  // [B, N, pf py px C]
 
   VideoDitConfig config_;
   PatchEmbedding patch_embedding{nullptr};
   ConditionEmbedder condition_embedder{nullptr};
   std::vector<VideoDitBlock> blocks_;
-  torch::nn::Linear proj_out{nullptr};
+  Linear proj_out{nullptr};
   at::Tensor scale_shift_table;  // [1, 2, M]: shift, scale
   bool activation_checkpointing_ = false;
 

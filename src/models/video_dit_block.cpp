@@ -5,6 +5,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
+#include <utility>
 
 #include "nn/stage.h"
 #include "nn/trace.h"
@@ -37,33 +38,38 @@ VideoDitBlockImpl::VideoDitBlockImpl(const VideoDitConfig& c, AttentionKind kind
 
 KeysAndValues VideoDitBlockImpl::encode_text(const at::Tensor& text) { return attn2->encode(text); }
 
-VideoStream VideoDitBlockImpl::forward(const VideoStream& stream, const at::Tensor& projection, const KeysAndValues& text, const RotaryTable& table) {
+// What is not needed any more is let go at once: without gradients the feed-forward part's inner tensor then stands beside two others alone.
+VideoStream VideoDitBlockImpl::forward(VideoStream stream, const at::Tensor& projection, const KeysAndValues& text, const RotaryTable& table) {
   begin_stage("adaptive_norm");
   const std::vector<at::Tensor> m = (scale_shift_table + projection).unbind(1);  // 6 of [B, M]
-  const AdaptiveLayerNormOutputs before_attention = adaptive_layer_norm({stream.residual, stream.branch, stream.gate, m[1], m[0], {}, {}}, eps_);
-  at::Tensor branch;  // [B, N, M]
+  AdaptiveLayerNormOutputs norm = adaptive_layer_norm({stream.residual, stream.branch, stream.gate, m[1], m[0], {}, {}}, eps_);
+  stream = {norm.residual, {}, m[2]};
   {
     TraceScope scope("attn1");
     // An fp32 stream without a branch is normed in fp32; the text's keys have the dtype of the products.
-    branch = attn1(before_attention.normed.to(text.keys.scalar_type()), table);
+    const at::Tensor normed = std::exchange(norm, {}).normed.to(text.keys.scalar_type());
+    stream.branch = attn1(normed, table);
   }
   begin_stage("adaptive_norm");
-  const VideoStream attended{before_attention.residual, branch, m[2]};
-  AdaptiveLayerNormOutputs before_text;
   if (norm2) {
-    before_text = adaptive_layer_norm({attended.residual, attended.branch, attended.gate, {}, {}, norm2->weight, norm2->bias}, eps_);
+    norm = adaptive_layer_norm({stream.residual, stream.branch, stream.gate, {}, {}, norm2->weight, norm2->bias}, eps_);
   } else {
-    before_text.residual = add_branch(attended);
-    before_text.normed = before_text.residual.to(branch.scalar_type());
+    norm.residual = add_branch(stream);
+    norm.normed = norm.residual.to(stream.branch.scalar_type());
   }
+  stream = {norm.residual, {}, {}};
   {
     TraceScope scope("attn2");
-    branch = attn2(before_text.normed, text);
+    const at::Tensor normed = std::exchange(norm, {}).normed;
+    stream.branch = attn2(normed, text);
   }
   begin_stage("adaptive_norm");
-  const AdaptiveLayerNormOutputs before_ffn = adaptive_layer_norm({before_text.residual, branch, {}, m[4], m[3], {}, {}}, eps_);
+  norm = adaptive_layer_norm({stream.residual, stream.branch, {}, m[4], m[3], {}, {}}, eps_);
+  stream = {norm.residual, {}, m[5]};
   TraceScope scope("ffn");
-  return {before_ffn.residual, ffn(before_ffn.normed), m[5]};
+  const at::Tensor normed = std::exchange(norm, {}).normed;
+  stream.branch = ffn(normed);
+  return stream;
 }
 
 void VideoDitBlockImpl::to(torch::Device device, torch::Dtype dtype, bool non_blocking) {

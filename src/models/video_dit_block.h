@@ -42,7 +42,7 @@ class VideoDitBlockImpl : public torch::nn::Module {
   VideoDitBlockImpl(const VideoDitConfig& config, AttentionKind kind);
 
   // projection: [B, 6, M], time's; text: of encode_text; table: of the N tokens.
-  VideoStream forward(const VideoStream& stream, const at::Tensor& projection, const KeysAndValues& text, const RotaryTable& table);
+  VideoStream forward(VideoStream stream, const at::Tensor& projection, const KeysAndValues& text, const RotaryTable& table);
   // text: [B, L, M]
   KeysAndValues encode_text(const at::Tensor& text);
   SelfAttention& self_attention() { return attn1; }

@@ -42,8 +42,8 @@ at::Tensor unpatchify(const at::Tensor& tokens, const VideoGrid& grid, const std
 }
 
 TextProjectionImpl::TextProjectionImpl(int64_t text_dim, int64_t width) {
-  linear_1 = register_module("linear_1", torch::nn::Linear(text_dim, width));
-  linear_2 = register_module("linear_2", torch::nn::Linear(width, width));
+  linear_1 = register_module("linear_1", Linear(text_dim, width));
+  linear_2 = register_module("linear_2", Linear(width, width));
 }
 
 at::Tensor TextProjectionImpl::forward(const at::Tensor& text) {
@@ -56,7 +56,7 @@ ConditionEmbedderImpl::ConditionEmbedderImpl(const VideoDitConfig& c) {
   const int64_t M = model_width(c);
   timesteps_proj = register_module("timesteps_proj", SinusoidalEmbedding(SinusoidalEmbeddingOptions{c.freq_dim, /*cos_first=*/true, /*freq_shift=*/0}));
   time_embedder = register_module("time_embedder", std::make_shared<KeepsFp32<TimestepEmbeddingImpl>>(c.freq_dim, M));
-  time_proj = register_module("time_proj", std::make_shared<KeepsFp32<torch::nn::LinearImpl>>(M, 6 * M));
+  time_proj = register_module("time_proj", std::make_shared<KeepsFp32<LinearImpl>>(M, 6 * M));
   text_embedder = register_module("text_embedder", TextProjection(c.text_dim, M));
 }
 

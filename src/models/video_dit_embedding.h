@@ -4,7 +4,6 @@
 
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/nn/pimpl.h>
 
 #include <array>
@@ -12,6 +11,7 @@
 
 #include "models/video_dit_config.h"
 #include "nn/keeps_fp32.h"
+#include "nn/linear.h"
 #include "nn/timestep_embedding.h"
 
 namespace linden {
@@ -40,7 +40,7 @@ class TextProjectionImpl : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& text);  // [B, L, text_dim] -> [B, L, M]
 
  private:
-  torch::nn::Linear linear_1{nullptr}, linear_2{nullptr};
+  Linear linear_1{nullptr}, linear_2{nullptr};
 };
 TORCH_MODULE(TextProjection);
 
@@ -59,7 +59,7 @@ class ConditionEmbedderImpl : public torch::nn::Module {
  private:
   SinusoidalEmbedding timesteps_proj{nullptr};
   std::shared_ptr<KeepsFp32<TimestepEmbeddingImpl>> time_embedder;
-  std::shared_ptr<KeepsFp32<torch::nn::LinearImpl>> time_proj;
+  std::shared_ptr<KeepsFp32<LinearImpl>> time_proj;
   TextProjection text_embedder{nullptr};
 };
 TORCH_MODULE(ConditionEmbedder);

@@ -9,10 +9,10 @@ namespace linden {
 
 CrossAttentionImpl::CrossAttentionImpl(const CrossAttentionOptions& options) : options_(options) {
   const int64_t M = options.num_heads * options.head_dim;
-  to_q = register_module("to_q", torch::nn::Linear(M, M));
-  to_k = register_module("to_k", torch::nn::Linear(M, M));
-  to_v = register_module("to_v", torch::nn::Linear(M, M));
-  out_projection_ = torch::nn::Linear(M, M);
+  to_q = register_module("to_q", Linear(M, M));
+  to_k = register_module("to_k", Linear(M, M));
+  to_v = register_module("to_v", Linear(M, M));
+  out_projection_ = Linear(M, M);
   register_under_path(*this, "to_out.0", out_projection_);
   norm_q = register_module("norm_q", HeadRmsNorm(options.num_heads, options.head_dim, options.norm_eps));
   norm_k = register_module("norm_k", HeadRmsNorm(options.num_heads, options.head_dim, options.norm_eps));

@@ -5,9 +5,9 @@
 
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/nn/pimpl.h>
 
+#include "nn/linear.h"
 #include "nn/rms_norm.h"
 
 namespace linden {
@@ -31,7 +31,7 @@ class CrossAttentionImpl : public torch::nn::Module {
 
  private:
   CrossAttentionOptions options_;
-  torch::nn::Linear to_q{nullptr}, to_k{nullptr}, to_v{nullptr}, out_projection_{nullptr};
+  Linear to_q{nullptr}, to_k{nullptr}, to_v{nullptr}, out_projection_{nullptr};
   HeadRmsNorm norm_q{nullptr}, norm_k{nullptr};
 };
 TORCH_MODULE(CrossAttention);

@@ -34,10 +34,10 @@ AttentionKind attention_kind_of(const std::string& name) {
 
 SelfAttentionImpl::SelfAttentionImpl(const SelfAttentionOptions& options) : options_(options), running_kind_(options.kind) {
   const int64_t M = options.num_heads * options.head_dim;
-  to_q = register_module("to_q", torch::nn::Linear(M, M));
-  to_k = register_module("to_k", torch::nn::Linear(M, M));
-  to_v = register_module("to_v", torch::nn::Linear(M, M));
-  out_projection_ = torch::nn::Linear(M, M);
+  to_q = register_module("to_q", Linear(M, M));
+  to_k = register_module("to_k", Linear(M, M));
+  to_v = register_module("to_v", Linear(M, M));
+  out_projection_ = Linear(M, M);
   register_under_path(*this, "to_out.0", out_projection_);
   norm_q = register_module("norm_q", HeadRmsNorm(options.num_heads, options.head_dim, options.norm_eps));
   norm_k = register_module("norm_k", HeadRmsNorm(options.num_heads, options.head_dim, options.norm_eps));
@@ -65,7 +65,7 @@ void SelfAttentionImpl::freeze() {
   frozen_weight_ = at::cat({to_q->weight, to_k->weight, to_v->weight}).detach();
   frozen_bias_ = at::cat({to_q->bias, to_k->bias, to_v->bias}).detach();
   int64_t first = 0;
-  for (torch::nn::Linear* projection : {&to_q, &to_k, &to_v}) {
+  for (Linear* projection : {&to_q, &to_k, &to_v}) {
     (*projection)->weight.set_data(frozen_weight_.narrow(0, first, M));
     (*projection)->bias.set_data(frozen_bias_.narrow(0, first, M));
     first += M;

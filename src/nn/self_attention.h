@@ -8,12 +8,12 @@
 
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/nn/pimpl.h>
 
 #include <string>
 #include <vector>
 
+#include "nn/linear.h"
 #include "nn/rms_norm.h"
 #include "ops/linear_attention.h"
 
@@ -68,7 +68,7 @@ class SelfAttentionImpl : public torch::nn::Module {
   AttentionKind running_kind_;  // options_.kind, or what a frozen gate of 0 or 1 leaves, or run_as()
   bool both_branches_ = false, matches_outputs_ = false;
   at::Tensor output_error_;
-  torch::nn::Linear to_q{nullptr}, to_k{nullptr}, to_v{nullptr}, out_projection_{nullptr};
+  Linear to_q{nullptr}, to_k{nullptr}, to_v{nullptr}, out_projection_{nullptr};
   HeadRmsNorm norm_q{nullptr}, norm_k{nullptr};
   at::Tensor phi_q_, phi_k_;                // [H, D, P]
   at::Tensor gate_;                         // [1]

@@ -37,11 +37,11 @@ SpatialAttentionImpl::SpatialAttentionImpl(const SpatialAttentionOptions& option
         "group_norm",
         torch::nn::GroupNorm(torch::nn::GroupNormOptions(options.norm_groups, channels).eps(options.norm_eps)));
   }
-  to_q = register_module("to_q", torch::nn::Linear(channels, channels));
-  to_k = register_module("to_k", torch::nn::Linear(channels, channels));
-  to_v = register_module("to_v", torch::nn::Linear(channels, channels));
+  to_q = register_module("to_q", Linear(channels, channels));
+  to_k = register_module("to_k", Linear(channels, channels));
+  to_v = register_module("to_v", Linear(channels, channels));
   torch::nn::ModuleList to_out;  // a list in the reference: its second member is a dropout
-  out_projection_ = torch::nn::Linear(channels, channels);
+  out_projection_ = Linear(channels, channels);
   to_out->push_back(out_projection_);
   register_module("to_out", to_out);
 }
@@ -61,7 +61,7 @@ at::Tensor SpatialAttentionImpl::forward(const at::Tensor& x) {
     const at::Tensor all = at::linear(tokens, frozen_weight_, frozen_bias_).view({B, N, 3, H, D}).permute({2, 0, 3, 1, 4});
     q = all[0], k = all[1], v = all[2];
   } else {
-    const auto heads = [&](torch::nn::Linear& projection) { return projection(tokens).view({B, N, H, D}).transpose(1, 2); };
+    const auto heads = [&](Linear& projection) { return projection(tokens).view({B, N, H, D}).transpose(1, 2); };
     q = heads(to_q), k = heads(to_k), v = heads(to_v);
   }
   const at::Tensor mixed = attend(q, k, v);

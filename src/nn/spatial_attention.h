@@ -6,9 +6,10 @@
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
+
+#include "nn/linear.h"
 
 namespace linden {
 
@@ -32,8 +33,8 @@ class SpatialAttentionImpl : public torch::nn::Module {
  private:
   SpatialAttentionOptions options_;
   torch::nn::GroupNorm group_norm_{nullptr};
-  torch::nn::Linear to_q{nullptr}, to_k{nullptr}, to_v{nullptr};
-  torch::nn::Linear out_projection_{nullptr};
+  Linear to_q{nullptr}, to_k{nullptr}, to_v{nullptr};
+  Linear out_projection_{nullptr};
   at::Tensor frozen_weight_, frozen_bias_;   // frozen: [3 C, C] and [3 C] of q, k, v
 };
 TORCH_MODULE(SpatialAttention);
