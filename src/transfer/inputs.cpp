@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "models/model_digest.h"
+#include "train/autocast.h"
 #include "transfer/trajectory_run.h"
 
 namespace linden {
@@ -39,13 +40,17 @@ std::shared_ptr<TrajectorySource> rolling_source(const TransferConfig& config, c
   paths.store = rolling.store;
   paths.dtype = rolling.dtype;
   paths.batch_size = rolling.batch_size;
-  paths.precision = config.precision == "fp32" ? "fp32" : "tf32";
+  paths.precision = config.precision;
   const VideoModelLayout layout = read_video_model_layout(config.teacher);
   resolve_trajectories(paths, layout);
   const TrajectoryManifest manifest = describe_trajectories(paths, layout, "");
   RollingConfig buffer = rolling.buffer;
   buffer.held_out = config.num_held_out;
-  return std::make_shared<RollingTrajectories>(manifest, teacher_velocity(teacher, manifest, device), buffer, device);
+  TeacherVelocity velocity = [in_bf16 = config.precision == "bf16", device, own = teacher_velocity(teacher, manifest, device)](const auto&... arguments) {
+    const Bf16Scope bf16(in_bf16, device);   // the teacher's weights stay in fp32: training asks it, too
+    return own(arguments...);
+  };
+  return std::make_shared<RollingTrajectories>(manifest, std::move(velocity), buffer, device);
 }
 
 }  // namespace

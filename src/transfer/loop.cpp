@@ -302,7 +302,7 @@ class Transfer {
     if (!clock_.on()) return velocity;
     return [this, stage, velocity](const at::Tensor& x, const at::Tensor& sigma) {
       at::Tensor result;
-      clock_.run(stage + std::string(at::GradMode::is_enabled() ? ", with gradient" : ""), [&] { result = velocity(x, sigma); });
+      clock_.run(stage + std::string(at::GradMode::is_enabled() ? " with gradient" : ""), [&] { result = velocity(x, sigma); });
       return result;
     };
   }

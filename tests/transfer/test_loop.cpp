@@ -5,6 +5,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <map>
+#include <sstream>
 
 #include "core/error.h"
 #include "core/progress.h"
@@ -159,6 +161,38 @@ TEST_CASE("a transfer that goes on from any state equals one that was never stop
     }
     CHECK(read_text_file(part / "layers.csv") == read_text_file(folder / "whole" / "layers.csv"));
   }
+}
+
+TEST_CASE("the parts of every step are timed, also after a resume, and change nothing", "[unit]") {
+  const TemporaryFolder folder;
+  TransferConfig config = transfer_in(folder);
+  run_in(folder / "plain", config);
+  config.time_stages = true;
+  run_in(folder / "timed", config);
+  const auto weights = [&](const std::string& run) { return read_text_file(folder / run / "model" / "transformer" / "diffusion_pytorch_model.safetensors"); };
+  CHECK(weights("plain") == weights("timed"));
+  for (const int64_t step : {4, 5, 6}) fs::remove_all(folder / "timed" / ("step_" + std::to_string(step)));
+  for (const char* written : {"summary.json", "model"}) fs::remove_all(folder / "timed" / written);
+  run_in(folder / "timed", config, /*resume=*/true);
+  std::map<std::string, std::map<int64_t, double>> ms;   // stage -> step -> ms
+  std::istringstream rows(read_text_file(folder / "timed" / "stages.csv"));
+  std::string line;
+  std::getline(rows, line);
+  CHECK(line == "step,stage,ms,allocated_gb,peak_gb");
+  size_t number = 0;
+  while (std::getline(rows, line)) {
+    ++number;
+    const size_t first = line.find(','), last = line.find(',', first + 1);
+    ms[line.substr(first + 1, last - first - 1)][std::stoll(line)] = std::stod(line.substr(last + 1));
+  }
+  size_t different = 0;
+  for (const auto& [stage, steps] : ms) {
+    INFO(stage);
+    CHECK(steps.size() == 6);
+    different += steps.size();
+  }
+  CHECK(number == different);   // no step twice
+  for (const auto& [step, whole] : ms.at("step")) CHECK(whole >= ms.at("backward").at(step) + ms.at("teacher").at(step) + ms.at("optimizer").at(step));
 }
 
 TEST_CASE("a batch in parts is the batch, to rounding", "[unit]") {
