@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "core/error.h"
@@ -133,6 +134,19 @@ void read_text(png_structp png, png_infop info, std::map<std::string, std::strin
   }
 }
 
+// Whether no chunk claims more bytes than follow it: libpng takes (and clears) what a text chunk claims before it reads.
+bool holds_its_chunks(std::string_view bytes) {
+  constexpr size_t kSignature = 8, kFrame = 12;   // of a chunk: length, type, CRC
+  for (size_t at = kSignature; at + kFrame <= bytes.size();) {
+    size_t length = 0;
+    for (size_t i = 0; i < 4; ++i) length = length << 8 | static_cast<unsigned char>(bytes[at + i]);
+    if (length > bytes.size() - at - kFrame) return false;
+    if (bytes.substr(at + 4, 4) == "IEND") break;
+    at += kFrame + length;
+  }
+  return true;
+}
+
 }  // namespace
 
 std::string encode_png(const at::Tensor& image, const std::map<std::string, std::string>& text) {
@@ -174,6 +188,7 @@ at::Tensor read_png(const std::filesystem::path& path, std::map<std::string, std
   const MappedFile file(path);
   check_input(file.size() >= 8 && png_sig_cmp(reinterpret_cast<png_const_bytep>(file.data()), 0, 8) == 0,
               "{}: is not a PNG file", path.string());
+  check_input(holds_its_chunks(file.bytes()), "{}: the PNG is damaged: the file is cut short", path.string());
   Reader reader;
   reader.rest = file.bytes();
   const auto damaged = [&] {
