@@ -77,7 +77,7 @@ TEST_CASE("linden bench dit: a row for each number of linear blocks, dense first
 TEST_CASE("linden bench dit: the plan predicts time and memory", "[e2e]") {
   const CommandResult plan = run_linden("bench dit configs/bench/wan_1_3b.json --dry-run --set linear_blocks=[0,16]");
   CHECK(plan.exit_code == 0);
-  CHECK_THAT(plan.output, ContainsSubstring("0 of 30 blocks linear: 32760 tokens, 1.42 G weights, 283.00 TFLOP; predicted 471.7 ms") && ContainsSubstring("16 of 30 blocks linear"));
+  CHECK_THAT(plan.output, ContainsSubstring("0 of 30 blocks linear: 32760 tokens, 1.42 G weights, 283.00 TFLOP; predicted 459.9 ms") && ContainsSubstring("16 of 30 blocks linear"));
   const CommandResult wrong = run_linden("bench dit configs/bench/video_dit_small.json --set frames=6");
   CHECK(wrong.exit_code == 2);
   CHECK_THAT(wrong.output, ContainsSubstring("frames is 6, wanted 1 more than a multiple of 4"));
