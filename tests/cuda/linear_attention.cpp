@@ -19,8 +19,8 @@ namespace {
 
 using test::attention_inputs;
 
-// Of the output, relative to its norm. A gradient passes through more roundings to bf16 (features, S, dS, dy, itself: 1.65e-3 each), so it
-// may have what torch's own expression has; so may taylor2, whose features cancel.
+// Of the output, relative to its norm. A gradient passes through more roundings to bf16 (features, S, dS, itself: 1.65e-3 each, and what
+// cancels makes more of them: 5.1e-3 was measured), so it may have what torch's own expression has.
 constexpr double kMaxHalfError = 4e-3, kMaxFp32Error = 5e-6;
 constexpr double kLastBits = 1e-6;  // of fp32: a comparison of two errors means nothing below
 
@@ -104,12 +104,9 @@ void compare(const FeatureMapConfig& map, const test::AttentionShape& s, at::Sca
       CHECK(size(ours[i]) <= std::max(2 * size(torch_own[i]), 1e-2 * size(grad_out)));
       continue;
     }
-    const bool taylor = std::holds_alternative<Taylor2MapConfig>(map), few = s.N < 64;
-    // taylor2's features cancel: over a few tokens, the rounding of S to bf16 shows. Torch's own exp overflows in fp16.
-    const double allowed = std::isfinite(own) ? own : kMaxHalfError;
-    CHECK(error <= std::max((taylor && few && dtype == at::kBFloat16 ? 4 : 2) * allowed, kLastBits));
-    if (dtype == at::kFloat) CHECK(error <= kMaxFp32Error);
-    else if (!(taylor && few)) CHECK(error <= std::max(kMaxHalfError, i > 0 || taylor ? allowed : 0));
+    const double allowed = std::isfinite(own) ? own : kMaxHalfError;  // torch's own exp overflows in fp16
+    CHECK(error <= std::max(2 * allowed, kLastBits));
+    CHECK(error <= (dtype == at::kFloat ? kMaxFp32Error : std::max(kMaxHalfError, i > 0 ? allowed : 0)));
     Worst& entry = worst[fmt::format("{} {} {}", feature_map_name(map), c10::toString(dtype), i == 0 ? "out" : "gradients")];
     if (error > entry.error) entry = {error, own > 0 ? error / own : 0, where};
   }
@@ -191,6 +188,8 @@ LINDEN_RACE_CASE(exp, bf16, at::kBFloat16, 64)
 LINDEN_RACE_CASE(exp, fp32, at::kFloat, 64)
 LINDEN_RACE_CASE(taylor2, bf16, at::kBFloat16, 64)
 LINDEN_RACE_CASE(taylor2, fp32, at::kFloat, 64)
+LINDEN_RACE_CASE(softmax, bf16, at::kBFloat16, 128)
+LINDEN_RACE_CASE(exp, bf16, at::kBFloat16, 128)
 LINDEN_RACE_CASE(hedgehog, fp16, at::kHalf, 64)
 LINDEN_RACE_CASE(hedgehog, bf16, at::kBFloat16, 32)
 LINDEN_RACE_CASE(hedgehog, bf16, at::kBFloat16, 96)
@@ -267,7 +266,9 @@ TEST_CASE("linear attention kernels: adversarial inputs", "[cuda][linear_attenti
         const at::Tensor grad_out = test::normal({s.B, s.N, s.H, s.D}, 99, dtype).to(at::kCUDA);
         const at::Tensor truth = reference::linear_attention_state(on_gpu(in, at::kDouble), map);
         const std::vector<at::Tensor> ours = kernel(map, in, grad_out);
-        const double limit = dtype == at::kFloat ? kMaxFp32Error : kMaxHalfError;
+        // taylor2's features cancel, all the more with such keys: there bf16 leaves 1e-2, ours as torch's own.
+        const bool cancels = std::holds_alternative<Taylor2MapConfig>(map) && dtype == at::kBFloat16;
+        const double limit = dtype == at::kFloat ? kMaxFp32Error : std::max(kMaxHalfError, cancels ? 2 * relative_error(reference::linear_attention_state(in, map), truth) : 0);
         CHECK(ours[0].isfinite().all().item<bool>());
         if (!finite_only) CHECK(relative_error(ours[0], truth) <= limit);
         // A gradient beyond fp16's range is inf in fp16, as it should be.

@@ -42,7 +42,10 @@ CommandResult run_shell(const std::string& command) {
   return result;
 }
 
-CommandResult run_linden(const std::string& arguments) { return run_shell(std::string(LINDEN_BINARY) + " " + arguments); }
+CommandResult run_linden(const std::string& arguments) {
+  const char* elsewhere = std::getenv("LINDEN_BINARY");  // where the program was not built where it runs
+  return run_shell(std::string(elsewhere ? elsewhere : LINDEN_BINARY) + " " + arguments);
+}
 
 CommandResult interrupt_linden(const std::string& arguments, const std::filesystem::path& path, int signal) {
   const TemporaryFolder folder;

@@ -18,6 +18,7 @@ struct RegisterFeatures {
   static constexpr Use kUse = Use::kGradient;
   static constexpr int kUnroll = kWidth / kChunk;  // of loops over chunks of columns
   static constexpr bool kKeepsProjection = false;  // there is no room: y is made again for a second block
+  static constexpr bool kProjects = true;          // if the map has a W
   using Element = typename Engine::Element;
   Tile<Element> scratch, y;  // dy lies over y in the end
   int row0;
@@ -45,12 +46,14 @@ struct RegisterFeatures {
   }
 };
 
-// The same in shared memory, where a card has enough: no registers spill. dy replaces block 0 chunk by chunk.
-template <class Engine, int kWidth>
+// The same in shared memory, where a card has enough: no registers spill. dy replaces block 0 chunk by chunk. kMapProjects: for maps
+// with a W; the others have one block of features, and the registers of dW's sum for y S^T.
+template <class Engine, int kWidth, bool kMapProjects>
 struct SharedFeatures {
   static constexpr Use kUse = Use::kGradientShared;
   static constexpr int kUnroll = 1;
   static constexpr bool kKeepsProjection = true;
+  static constexpr bool kProjects = kMapProjects;
   using Element = typename Engine::Element;
   Tile<Element> tile;  // [blocks kTokens, kWidth]
   int row0;
@@ -123,8 +126,8 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
   Memory<Engine, kWidth> memory(shared, shape, Features::kUse, stages);
   const Stretch s = this_stretch(shape, Engine::kTokens);
   const int warp = threadIdx.x / 32, row0 = warp * Engine::kWarpRows, head_dim = shape.head_dim;
-  const int blocks = feature_blocks(shape.map, shape.feature_dim, kWidth);
-  const bool taylor = shape.map == FeatureMap::kTaylor2;
+  const int blocks = Features::kProjects ? feature_blocks(shape.map, shape.feature_dim, kWidth) : 1;
+  const bool taylor = Features::kProjects && shape.map == FeatureMap::kTaylor2, projects = Features::kProjects && shape.projected_dim > 0;
   const T* const x = rows_of<const T>(p.x, s);
   const T* const y = rows_of<const T>(p.y, s);
   T* const grad_x = rows_of<T>(p.grad_x, s);
@@ -187,31 +190,52 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
         for (int i = 0; i < Engine::kRows; ++i) sum_product[b][i] = Engine::reduce_row(sum_product[b][i], add);
       }
     }
-    // phi S: of keys it is dv; its product with y gives the denominator's gradient and the means
-#pragma unroll Features::kUnroll
-    for (int c = 0; c < kWidth / kChunk; ++c) {
-      if (c * kChunk >= head_dim) break;
-      state.want_columns(c);
-      typename Engine::Chunk total = {}, y_chunk;
-      Engine::read_chunk(y_chunk, tile_y, row0, c);
+    // <phi S, y> gives the denominator's gradient and the means. Of keys phi S is dv; of queries it is not wanted, and with one block of
+    // features <phi, y S^T> is the same number from a product that dphi needs anyway: kept, where registers allow.
+    const bool keeps = !Features::kProjects && p.queries;
+    float kept_gradient[Engine::kRows][Engine::kColumns];  // y S^T
+    if (keeps) {
 #pragma unroll
-      for (int b = 0; b < kMaxBlocks<kWidth>; ++b) {
-        if (b >= blocks) break;
-        typename Engine::Chunk chunk = {};
-        phi.multiply(chunk, b, state.tile, state.column(c), min(kWidth, state.padded - b * kWidth));
+      for (int c = 0; c < kWidth / kChunk; ++c) {
+        if (c * kChunk >= head_dim) break;
+        state.want_rows(c * kChunk, 1);
+        typename Engine::Chunk chunk = {}, features;
+        Engine::multiply_transposed(chunk, tile_y, row0, state.tile, state.row(c * kChunk, 0));
+        phi.read(features, 0, c);
 #pragma unroll
         for (int i = 0; i < Engine::kRows; ++i)
 #pragma unroll
           for (int j = 0; j < Engine::kChunkColumns; ++j) {
-            state_product[b][i] += chunk[i][j] * y_chunk[i][j];
-            total[i][j] += chunk[i][j];
+            kept_gradient[i][c * Engine::kChunkColumns + j] = chunk[i][j];
+            state_product[0][i] += chunk[i][j] * features[i][j];
           }
       }
+    } else {
+#pragma unroll Features::kUnroll
+      for (int c = 0; c < kWidth / kChunk; ++c) {
+        if (c * kChunk >= head_dim) break;
+        state.want_columns(c);
+        typename Engine::Chunk total = {}, y_chunk;
+        Engine::read_chunk(y_chunk, tile_y, row0, c);
 #pragma unroll
-      for (int i = 0; i < Engine::kRows; ++i)
+        for (int b = 0; b < kMaxBlocks<kWidth>; ++b) {
+          if (b >= blocks) break;
+          typename Engine::Chunk chunk = {};
+          phi.multiply(chunk, b, state.tile, state.column(c), min(kWidth, state.padded - b * kWidth));
 #pragma unroll
-        for (int j = 0; j < Engine::kChunkColumns; ++j) total[i][j] = valid(i) ? total[i][j] : 0.f;
-      if (!p.queries) write_chunk<Engine>(grad_y, p.grad_y.token_stride, first + row0, shape.tokens, c, head_dim, total);
+          for (int i = 0; i < Engine::kRows; ++i)
+#pragma unroll
+            for (int j = 0; j < Engine::kChunkColumns; ++j) {
+              state_product[b][i] += chunk[i][j] * y_chunk[i][j];
+              total[i][j] += chunk[i][j];
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < Engine::kRows; ++i)
+#pragma unroll
+          for (int j = 0; j < Engine::kChunkColumns; ++j) total[i][j] = valid(i) ? total[i][j] : 0.f;
+        if (!p.queries) write_chunk<Engine>(grad_y, p.grad_y.token_stride, first + row0, shape.tokens, c, head_dim, total);
+      }
     }
 #pragma unroll
     for (int i = 0; i < Engine::kRows; ++i) {
@@ -237,14 +261,25 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
     }
 
     // dphi, and through the map to dy
-    const auto grad_features = [&](typename Engine::Chunk& chunk, int p0, int b) {  // dphi of features p0 .. p0 + 31 of block b
-      Engine::multiply_transposed(chunk, tile_y, row0, state.tile, state.row(p0, b));
+    const auto scale_gradient = [&](typename Engine::Chunk& chunk, int p0, int b) {  // y S^T becomes dphi of features p0 .. p0 + 31 of block b
 #pragma unroll
       for (int j = 0; j < Engine::kChunkColumns; ++j) {
         const float z = memory.sum[b * kWidth + p0 + Engine::column(j)];
 #pragma unroll
         for (int i = 0; i < Engine::kRows; ++i) chunk[i][j] = factors.scale[i] * chunk[i][j] + factors.bias[i] * z;
       }
+    };
+    const auto grad_features = [&](typename Engine::Chunk& chunk, int p0, int b) {
+      Engine::multiply_transposed(chunk, tile_y, row0, state.tile, state.row(p0, b));
+      scale_gradient(chunk, p0, b);
+    };
+    const auto finish_chunk = [&](int c, typename Engine::Chunk& grad) {  // dy of a chunk
+#pragma unroll
+      for (int i = 0; i < Engine::kRows; ++i)
+#pragma unroll
+        for (int j = 0; j < Engine::kChunkColumns; ++j) grad[i][j] = valid(i) ? grad[i][j] : 0.f;
+      if (!projects) write_chunk<Engine>(grad_x, p.grad_x.token_stride, first + row0, shape.tokens, c, head_dim, grad);  // dx = dy
+      else phi.set_gradient(c, grad);
     };
     if (taylor) {
       float* const warp_rows = memory.warp_rows + warp * Engine::kWarpRows * (kChunk + 1);
@@ -271,6 +306,20 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
       typename Engine::Rows rows;
       Engine::set_rows(rows, grad_values);
       phi.set_gradient(rows);
+    } else if (keeps) {
+#pragma unroll
+      for (int c = 0; c < kWidth / kChunk; ++c) {
+        if (c * kChunk >= head_dim) break;
+        typename Engine::Chunk chunk, features, grad = {};
+#pragma unroll
+        for (int i = 0; i < Engine::kRows; ++i)
+#pragma unroll
+          for (int j = 0; j < Engine::kChunkColumns; ++j) chunk[i][j] = kept_gradient[i][c * Engine::kChunkColumns + j];
+        scale_gradient(chunk, c * kChunk, 0);
+        phi.read(features, 0, c);
+        add_map_gradient<Engine, kWidth>(shape.map, 0, features, chunk, factors, grad);
+        finish_chunk(c, grad);
+      }
     } else {
 #pragma unroll Features::kUnroll
       for (int c = 0; c < kWidth / kChunk; ++c) {
@@ -285,17 +334,12 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
           phi.read(features, b, c);
           add_map_gradient<Engine, kWidth>(shape.map, b, features, chunk, factors, grad);
         }
-#pragma unroll
-        for (int i = 0; i < Engine::kRows; ++i)
-#pragma unroll
-          for (int j = 0; j < Engine::kChunkColumns; ++j) grad[i][j] = valid(i) ? grad[i][j] : 0.f;
-        if (shape.projected_dim == 0) write_chunk<Engine>(grad_x, p.grad_x.token_stride, first + row0, shape.tokens, c, head_dim, grad);  // dx = dy
-        else phi.set_gradient(c, grad);
+        finish_chunk(c, grad);
       }
     }
 
     // dx = dy W^T, dW = sum x^T dy
-    if (shape.projected_dim == 0) return;
+    if (!projects) return;
     const Tile<Element> tile_dy = phi.finish_gradient();
     for (int c = 0; c < kWidth / kChunk; ++c) {
       if (c * kChunk >= head_dim) break;
@@ -306,7 +350,7 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
     __syncthreads();
     Engine::add_outer(grad_w, tile_x, tile_dy);
   });
-  if (shape.projected_dim == 0) return;
+  if (!projects) return;
   const int64_t part = static_cast<int64_t>(s.stretch) * shape.batch * shape.heads + s.head_row;
   float* const out = p.partial_w + part * head_dim * shape.projected_dim;
   Engine::for_each(grad_w, [&](int r, int d, float value) {
@@ -316,12 +360,16 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
 
 struct LaunchGradient {
   const GradientParams& p;
+  template <class Engine, class T, int kWidth, bool kMapProjects>
+  cudaError_t run_shared(dim3 grid) const {
+    return launch_with_memory<Engine, kWidth>(gradient_kernel<Engine, SharedFeatures<Engine, kWidth, kMapProjects>, T, kWidth>, grid, Use::kGradientShared, p);
+  }
   template <class Engine, class T, int kWidth>
   cudaError_t run() const {
     const dim3 grid(p.shape.batch * p.shape.heads * p.shape.splits);
     if constexpr (Engine::kScratchRows == 0)
       if (Memory<Engine, kWidth>(nullptr, p.shape, Use::kGradientShared, 1).bytes <= shared_memory_limit())
-        return launch_with_memory<Engine, kWidth>(gradient_kernel<Engine, SharedFeatures<Engine, kWidth>, T, kWidth>, grid, Use::kGradientShared, p);
+        return p.shape.projected_dim > 0 ? run_shared<Engine, T, kWidth, true>(grid) : run_shared<Engine, T, kWidth, false>(grid);
     return launch_with_memory<Engine, kWidth>(gradient_kernel<Engine, RegisterFeatures<Engine, kWidth>, T, kWidth>, grid, Use::kGradient, p);
   }
 };
