@@ -23,6 +23,24 @@ constexpr auto kLower = Better::kLower;
 constexpr auto kNeither = Better::kNeither;
 
 const std::array kMetrics = {
+    // transfer, and what LinVideo measures
+    Entry{"student.judge.success", "Success", kHigher},
+    Entry{"student.judge.digit_accuracy", "Right digit", kHigher, Display::kPercent},
+    Entry{"student.distance.frames", "Frechet, frames", kLower},
+    Entry{"student.distance.differences", "Frechet, differences", kLower},
+    Entry{"teacher.judge.success", "Teacher: success", kNeither},
+    Entry{"teacher.distance.frames", "Teacher: Frechet, frames", kNeither},
+    Entry{"teacher.distance.differences", "Teacher: Frechet, differences", kNeither},
+    Entry{"student.real_judge.success", "Real clips: success", kNeither},
+    Entry{"student.real_distance.frames", "Real clips: Frechet, frames", kNeither},
+    Entry{"student.real_distance.differences", "Real clips: Frechet, differences", kNeither},
+    Entry{"gap_before_commit", "Gap before the commit", kLower},
+    Entry{"gap_after_commit", "Gap after the commit", kLower},
+    Entry{"gap", "Gap at the end", kLower},
+    Entry{"commit_distance", "Distance of r to 0 or 1", kLower},
+    Entry{"stopped_at_step", "Diverged, stopped at step", kNeither},
+    Entry{"vbench_imaging_quality", "VBench Imaging Quality", kHigher},
+    Entry{"vbench_mean", "VBench, mean of eight", kHigher},
     // align
     Entry{"nfe", "NFE", kNeither},
     Entry{"mean_reward", "Mean log reward", kHigher},

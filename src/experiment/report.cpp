@@ -44,7 +44,7 @@ std::map<std::string, Runs> runs_by_command(const RunCollection& collection, con
 
 // Every asked row key, column and curve exists in some run.
 void check_names(const Runs& runs, const ReportConfig& config) {
-  std::set<std::string> keys = {"run"}, metrics;
+  std::set<std::string> keys = {"run"}, metrics = {"stopped_at_step"};   // a number of runs that a detector stopped: often there is none
   for (const RunRecord* run : runs) {
     for (const JsonScalar& scalar : run->config()) keys.insert(scalar.path);
     for (const std::string& metric : run->metrics()) {
@@ -175,6 +175,13 @@ std::string how_to_read(const Runs& runs) {
 }
 
 void append_problems(std::vector<Block>& blocks, const RunCollection& collection, const std::vector<std::string>& problems) {
+  std::vector<std::string> stopped;
+  for (const RunRecord& run : collection.runs)
+    if (!run.stopped().empty()) stopped.push_back(fmt::format("{}: {}", run.name(), run.stopped()));
+  if (!stopped.empty()) {
+    blocks.push_back(Heading{2, "Runs that a detector stopped"});
+    blocks.push_back(BulletList{stopped});
+  }
   if (!collection.broken.empty()) {
     std::vector<std::string> lines;
     for (const BrokenRun& run : collection.broken) lines.push_back(fmt::format("{}: {}", run.name, run.reason));

@@ -209,7 +209,9 @@ std::vector<Block> plain_section(const std::string& title, const std::vector<con
   std::vector<Block> blocks = {Heading{2, title}};
   const Rows rows = rows_of(table);
   Figure curves, pictures;
-  for (const char* quantity : {"loss", "train_loss", "test_loss", "test_accuracy"}) {
+  const bool chosen = context.config->curves != ReportConfig().curves;   // the usual ones are of `linden align`
+  const std::vector<std::string> quantities = chosen ? context.config->curves : std::vector<std::string>{"loss", "train_loss", "test_loss", "test_accuracy"};
+  for (const std::string& quantity : quantities) {
     Rows readable;
     for (const TableRow* row : rows) {
       or_note(context, *row->runs.front(), [&] {

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include "core/error.h"
 #include "experiment/metric_catalogue.h"
+#include "transfer/layer_log.h"
 
 namespace linden {
 
@@ -67,13 +69,28 @@ std::vector<JsonScalar> with_lists_as_numbers(const std::vector<JsonScalar>& sca
   return out;
 }
 
+// The last message of a transfer, if with it a detector stopped the run.
+std::optional<MessageRow> stop_of(const fs::path& folder) {
+  if (!fs::exists(folder / "messages.csv")) return std::nullopt;
+  const std::vector<MessageRow> rows = read_message_rows(folder / "messages.csv");
+  return rows.empty() || rows.back().level != level_name(Level::kStop) ? std::nullopt : std::optional(rows.back());
+}
+
 }  // namespace
 
 RunRecord::RunRecord(const fs::path& folder, std::string name) : folder_(folder), name_(std::move(name)) {
-  check_input(fs::exists(folder / "summary.json"), "no summary.json: the run did not finish; go on with it by --resume");
+  const bool finished = fs::exists(folder / "summary.json");
+  const std::optional<MessageRow> stop = finished ? std::nullopt : stop_of(folder);
+  check_input(finished || stop, "no summary.json: the run did not finish; go on with it by --resume");
   check_input(fs::exists(folder / "config.json"), "no config.json beside summary.json: this is not a whole run folder");
   config_ = flatten_json(folder / "config.json");
-  summary_ = with_lists_as_numbers(flatten_json(folder / "summary.json"));
+  if (stop) {
+    stopped_ = stop->text;
+    const auto step = static_cast<double>(stop->step);
+    summary_ = {{"command", "transfer"}, {"stopped_at_step", fmt::format("{}", step), true, step}};
+  } else {
+    summary_ = with_lists_as_numbers(flatten_json(folder / "summary.json"));
+  }
   const JsonScalar* command = find_scalar(summary_, "command");
   check_input(command && !command->text.empty(), "{}: no key \"command\", so it is not known what was run", (folder / "summary.json").string());
   command_ = command->text;

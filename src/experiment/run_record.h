@@ -12,12 +12,14 @@ namespace linden {
 
 class RunRecord {
  public:
+  // A run that a detector of `linden transfer` stopped has no summary.json and counts as one with the number "stopped_at_step".
   // InputError: config.json or summary.json is missing, broken, or summary.json does not name its command.
   RunRecord(const std::filesystem::path& folder, std::string name);
 
   const std::filesystem::path& folder() const { return folder_; }
   const std::string& name() const { return name_; }         // relative to the folder that was searched
   const std::string& command() const { return command_; }
+  const std::string& stopped() const { return stopped_; }   // what the detector said that stopped the run; "": it finished
   // What was asked for: the config's value of a key ("method.type"), else the summary's; "" if neither has it.
   // The key "run" is the run's name.
   std::string text(const std::string& key) const;
@@ -31,7 +33,7 @@ class RunRecord {
 
  private:
   std::filesystem::path folder_;
-  std::string name_, command_;
+  std::string name_, command_, stopped_;
   std::vector<JsonScalar> config_, summary_;
 };
 

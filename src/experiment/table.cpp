@@ -135,8 +135,19 @@ void mark_best(Table& table, double tolerance) {
   }
 }
 
+// Published columns: of what this table shows, then of what was measured there alone.
+std::vector<MetricInfo> comparable_metrics(const Table& table, const References& references) {
+  std::vector<MetricInfo> metrics = table.columns;
+  for (const ReferenceRow& row : references.rows)
+    for (const PublishedValue& value : row.values) {
+      const auto same = [&](const MetricInfo& metric) { return metric.key.substr(0, metric.key.find(" [")) == value.metric; };
+      if (std::none_of(metrics.begin(), metrics.end(), same)) metrics.push_back(metric_info(value.metric));
+    }
+  return metrics;
+}
+
 void add_published(Table& table, const References& references, std::vector<bool>* used) {
-  for (const MetricInfo& column : table.columns) {
+  for (const MetricInfo& column : comparable_metrics(table, references)) {
     std::vector<Statistic> values(table.rows.size());
     bool any = false;
     for (size_t r = 0; r < table.rows.size(); ++r) {

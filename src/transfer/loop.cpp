@@ -478,6 +478,7 @@ class Transfer {
     result.gap_before_commit = details_.gap_before_commit;
     result.gap_after_commit = details_.gap_after_commit;
     result.commit_distance = details_.commit_distance;
+    if (!learned()) result.gap_before_commit = result.commit_distance = std::nan("");   // there were no open gates
     result.gap = gap();
     result.final_loss = done_.last_loss;
     if (device_.is_cuda()) result.peak_gb = 1e-9 * device_memory(device_).peak;

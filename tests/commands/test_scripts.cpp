@@ -64,3 +64,31 @@ esac)SH");
   CHECK_THAT(run_shell(sanitize + "--tool memcheck").output, ContainsSubstring("memcheck   small "));
   CHECK_THAT(run_shell("scripts/bench/sanitize no/test_cuda").output, ContainsSubstring("there is no program no/test_cuda; scripts/build makes build/tests/test_cuda"));
 }
+
+TEST_CASE("the tables of selective transfer come again from the runs in the repository", "[unit]") {
+  const linden::test::TemporaryFolder folder;
+  const auto result = run_shell("LINDEN_BINARY=${LINDEN_BINARY:-" LINDEN_BINARY "} scripts/experiments/transfer_tables --report experiments/moving_digits/tables --output " + folder.path.string() + " objective");
+  INFO(result.output);
+  REQUIRE(result.exit_code == 0);
+  const std::string report = linden::read_text_file(folder / "objective/report/report.md");
+  CHECK_THAT(report, ContainsSubstring("| mse |") && ContainsSubstring("*61.56*") && ContainsSubstring("| adm | unit |") && ContainsSubstring("Runs that a detector stopped"));
+}
+
+TEST_CASE("keep_runs copies finished and stopped runs of a sweep, once, and no weights", "[unit]") {
+  const linden::test::TemporaryFolder folder;
+  const auto write = [&](const std::string& file, const std::string& text) {
+    std::filesystem::create_directories((folder / file).parent_path());
+    linden::write_file_atomically(folder / file, text);
+  };
+  for (const char* run : {"a=1,seed=1", "a=1,seed=2", "a=1,seed=3"}) write(std::string("sweep/cells/") + run + "/config.json", "{}");
+  write("sweep/cells/a=1,seed=1/summary.json", "{}");
+  write("sweep/cells/a=1,seed=1/model/weights.safetensors", "large");
+  write("sweep/cells/a=1,seed=2/command.json", "{}");
+  write("sweep/cells/a=1,seed=2/messages.csv", "step,level,text\n250,stop,\"it diverges\"\n");
+  const std::string keep = "scripts/experiments/keep_runs " + (folder / "sweep").string() + " " + (folder / "kept").string();
+  CHECK_THAT(run_shell(keep).output, ContainsSubstring("kept: a_1-seed_1\n") && ContainsSubstring("kept: a_1-seed_2\n") && ContainsSubstring("left out, not finished: a=1,seed=3"));
+  CHECK(std::filesystem::exists(folder / "kept/a_1-seed_1/summary.json"));
+  CHECK(std::filesystem::exists(folder / "kept/a_1-seed_2/command.json"));
+  CHECK_FALSE(std::filesystem::exists(folder / "kept/a_1-seed_1/model"));
+  CHECK_THAT(run_shell(keep).output, ContainsSubstring("kept already: a_1-seed_1"));
+}

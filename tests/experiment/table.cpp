@@ -35,6 +35,47 @@ const TableCell& cell(const Table& table, size_t row, const std::string& key) { 
 
 }  // namespace
 
+TEST_CASE("a transfer that a detector stopped stands in the table by the step at which it was", "[unit]") {
+  TemporaryFolder folder;
+  const std::string config = R"({"seed": 1, "matching": {"type": "adm"}})";
+  const auto write = [&](const std::string& name, const std::string& messages) {
+    std::filesystem::create_directories(folder / name);
+    write_file_atomically(folder / name / "config.json", config);
+    write_file_atomically(folder / name / "command.json", R"({"command": "transfer"})");
+    write_file_atomically(folder / name / "messages.csv", "step,level,text\n" + messages);
+  };
+  write("stopped", "100,warning,\"slow\"\n250,stop,\"the transfer diverges, \"\"badly\"\"\"\n");
+  write("went_on", "250,stop,\"the transfer diverges\"\n300,commit,\"layers 1 2\"\n");   // resumed with detectors.stop = false, then interrupted
+  const RunCollection collection = collect_runs({folder.path});
+  REQUIRE(collection.runs.size() == 1);
+  CHECK(collection.runs[0].command() == "transfer");
+  CHECK(collection.runs[0].stopped() == "the transfer diverges, \"badly\"");
+  CHECK(collection.runs[0].number("stopped_at_step") == 250);
+  REQUIRE(collection.broken.size() == 1);
+  CHECK(collection.broken[0].name == "went_on");
+  const Table table = make_table(pointers(collection), {.rows = {"matching.type"}, .columns = {"stopped_at_step"}});
+  CHECK(cell(table, 0, "stopped_at_step").value.mean == 250);
+}
+
+TEST_CASE("a published metric that nothing here measures gets its own column beside", "[unit]") {
+  TemporaryFolder folder;
+  write_run(folder / "a", {.method = "dts"});
+  write_run(folder / "b", {.method = "best_of_n"});
+  write_file_atomically(folder / "published.json", R"({"source": "A paper", "rows": {"DTS": {"match": {"method.type": "dts"}, "values": {"vbench_mean": 67.6}}}})");
+  const RunCollection collection = collect_runs({folder / "a", folder / "b"});
+  const References references = read_references(folder / "published.json");
+  std::vector<bool> used(references.rows.size(), false);
+  const Table table = make_table(pointers(collection), {.rows = {"method.type"}, .columns = {"mean_reward"}}, references, &used);
+  REQUIRE(table.published_columns.size() == 1);
+  CHECK(table.published_columns[0].label == "VBench, mean of eight (published)");
+  for (const TableRow& row : table.rows) {
+    const bool dts = row.label() == "DTS";
+    CHECK(row.published.at(0).count == (dts ? 1 : 0));
+    if (dts) CHECK(row.published[0].mean == 67.6);
+  }
+  CHECK((used == std::vector<bool>{true}));
+}
+
 TEST_CASE("rows are methods, cells are mean and deviation over seeds", "[unit]") {
   TemporaryFolder folder;
   const double dts[] = {-0.4, -0.5, -0.9}, star[] = {-0.010, -0.012, -0.011};
