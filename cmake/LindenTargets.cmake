@@ -28,8 +28,10 @@ target_include_directories(linden_flags BEFORE INTERFACE ${CMAKE_BINARY_DIR}/ins
 # LibTorch's headers as system headers: its warnings are not ours.
 target_include_directories(linden_flags SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS} ${CXXOPTS_INCLUDE_DIR})
 target_link_libraries(linden_flags INTERFACE ${TORCH_LIBRARIES})
+# -fopenmp: at::parallel_for is a template of LibTorch's headers, and without it a plain loop.
+target_link_options(linden_flags INTERFACE $<$<LINK_LANGUAGE:CXX>:-fopenmp>)
 target_compile_options(linden_flags INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-fPIC -Wall -Wextra -fpch-preprocess $<$<BOOL:${LINDEN_WERROR}>:-Werror>>)
+  $<$<COMPILE_LANGUAGE:CXX>:-fopenmp -fPIC -Wall -Wextra -fpch-preprocess $<$<BOOL:${LINDEN_WERROR}>:-Werror>>)
 if(LINDEN_HAS_CUDA)
   target_compile_definitions(linden_flags INTERFACE LINDEN_HAS_CUDA=1)
 endif()

@@ -101,7 +101,7 @@ at::Tensor query_features(const FeatureMapConfig& map, const at::Tensor& x, cons
 }
 
 at::Tensor key_features(const FeatureMapConfig& map, const at::Tensor& x, const at::Tensor& w, const at::Tensor& key_shift) {
-  return features_of(map, std::holds_alternative<ExpMapConfig>(map) ? x - key_shift : x, w);
+  return std::holds_alternative<ExpMapConfig>(map) ? (x - key_shift).exp_() : features_of(map, x, w);
 }
 
 at::Tensor feature_gradient(const FeatureMapConfig& map, const at::Tensor& x, const at::Tensor& w, const at::Tensor& phi,

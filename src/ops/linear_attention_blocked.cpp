@@ -5,7 +5,6 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "ops/feature_map_block.h"
@@ -33,7 +32,7 @@ class OneThreadProducts {
 
 // Elements of one input in a block: all buffers of a block then fit a core's second-level cache at usual sizes.
 constexpr int64_t kBlockElements = 1 << 17;
-constexpr int64_t kMinBlock = 64, kMaxBlock = 256;  // tokens; below it products are too thin, above it nothing is won
+constexpr int64_t kMinBlock = 64, kMaxBlock = 512;  // tokens; below it products are too thin, above it buffers leave the cache
 constexpr int64_t kMaxTasks = 16;                   // stretches of tokens in all: bounds the memory of the partial sums
 
 // How a problem is cut. Depends on shapes only, never on the number of threads.
@@ -98,14 +97,36 @@ class Blocks {
   }
   // Adds the stretches in their order: [B, stretches, ...] -> [B, ...].
   static at::Tensor add_stretches(const at::Tensor& parts) {
+    if (parts.device().is_cpu() && parts.scalar_type() == at::kFloat) return add_stretches_of<float>(parts);
+    if (parts.device().is_cpu() && parts.scalar_type() == at::kDouble) return add_stretches_of<double>(parts);
     at::Tensor sum = parts.select(1, 0).contiguous();
     for (int64_t s = 1; s < parts.size(1); ++s) sum.add_(parts.select(1, s));
+    return sum;
+  }
+  template <class T>
+  static at::Tensor add_stretches_of(const at::Tensor& parts) {
+    const at::Tensor sum = at::empty_like(parts.select(1, 0), at::MemoryFormat::Contiguous);
+    const int64_t num_stretches = parts.size(1), elements = sum.numel() / parts.size(0);
+    const T* const from = parts.const_data_ptr<T>();
+    T* const to = sum.mutable_data_ptr<T>();
+    at::parallel_for(0, parts.size(0) * elements, 1 << 12, [&](int64_t begin, int64_t end) {
+      while (begin < end) {  // one sample at a time
+        const int64_t b = begin / elements, first = begin % elements, count = std::min(end - begin, elements - first);
+        const T* const of_sample = from + b * num_stretches * elements + first;
+        std::copy_n(of_sample, count, to + begin);
+        for (int64_t s = 1; s < num_stretches; ++s)
+#pragma omp simd
+          for (int64_t i = 0; i < count; ++i) to[begin + i] += of_sample[s * elements + i];
+        begin += count;
+      }
+    });
     return sum;
   }
   // The same over samples too, for what they share: [B, stretches, ...] -> [...].
   static at::Tensor add_all(const at::Tensor& parts) { return add_stretches(parts.flatten(0, 1).unsqueeze(0)).select(0, 0); }
 
   double floor(int64_t b) const { return feature_map_eps(map) * static_cast<double>(valid_[b]); }
+  int64_t num_valid(int64_t b) const { return valid_[b]; }
   bool has_valid(int64_t b) const { return valid_[b] > 0; }
 
   const FeatureMapConfig& map;
@@ -122,18 +143,56 @@ class Blocks {
 at::Tensor at_sample(const at::Tensor& x, int64_t b) { return x.defined() ? x.select(0, b) : x; }
 at::Tensor at_task(const at::Tensor& parts, int64_t b, int64_t s) { return parts.defined() ? parts.select(0, b).select(0, s) : parts; }
 
-// max over the valid tokens: [B, H, 1, D]; 0 for a sample without any.
+// phi z of every row: [H, T, R], [H, R, 1] -> [H, T, 1]. A product with one column is four times slower than this in MKL.
+at::Tensor times_sum(const at::Tensor& phi, const at::Tensor& z) { return (phi * z.transpose(1, 2)).sum(-1, true); }
+
+// out = numerator / max(phi z, floor), row by row: out and numerator [H, T, D], phi [H, T, R], z [H, R, 1].
+constexpr int64_t kLanes = 16;
+template <class T>
+void divide_rows(at::Tensor& out, const at::Tensor& numerator, const at::Tensor& phi, const at::Tensor& z, T floor) {
+  const int64_t H = phi.size(0), num_tokens = phi.size(1), R = phi.size(2), D = out.size(2);
+  struct Strides {
+    int64_t head, token;
+    explicit Strides(const at::Tensor& x) : head(x.stride(0)), token(x.stride(1)) {}
+    int64_t at(int64_t h, int64_t t) const { return h * head + t * token; }
+  };
+  const Strides of_phi(phi), of_numerator(numerator), of_out(out);
+  const T *const first_feature = phi.const_data_ptr<T>(), *const first_numerator = numerator.const_data_ptr<T>(), *const first_sum = z.const_data_ptr<T>();
+  T* const first_out = out.mutable_data_ptr<T>();
+  const int64_t sums_stride = z.stride(0);
+  for (int64_t t = 0; t < num_tokens; ++t) {  // as the output lies
+    for (int64_t h = 0; h < H; ++h) {
+      const T *const features = first_feature + of_phi.at(h, t), *const sums = first_sum + h * sums_stride, *const from = first_numerator + of_numerator.at(h, t);
+      T* const to = first_out + of_out.at(h, t);
+      T parts[kLanes] = {};   // sums that do not wait for each other
+      int64_t r = 0;
+      for (; r + kLanes <= R; r += kLanes)
+#pragma omp simd
+        for (int64_t lane = 0; lane < kLanes; ++lane) parts[lane] += features[r + lane] * sums[r + lane];
+      for (; r < R; ++r) parts[r % kLanes] += features[r] * sums[r];
+      T denominator = 0;
+      for (const T part : parts) denominator += part;
+      const T scale = 1 / std::max(denominator, floor);
+#pragma omp simd
+      for (int64_t d = 0; d < D; ++d) to[d] = from[d] * scale;
+    }
+  }
+}
+
+// The last step of the forward pass. LibTorch's division by a column reads and writes rows of D one by one, and takes as long as a matrix product.
+void write_quotient(at::Tensor out, const at::Tensor& numerator, const at::Tensor& phi, const at::Tensor& z, double floor) {
+  const bool rows_lie = out.device().is_cpu() && phi.stride(2) == 1 && numerator.stride(2) == 1 && out.stride(2) == 1 && z.stride(1) == 1 &&
+                        numerator.scalar_type() == out.scalar_type();
+  if (rows_lie && out.scalar_type() == at::kFloat) divide_rows<float>(out, numerator, phi, z, static_cast<float>(floor));
+  else if (rows_lie && out.scalar_type() == at::kDouble) divide_rows<double>(out, numerator, phi, z, floor);
+  else at::div_out(out, numerator, times_sum(phi, z).clamp_min_(floor));
+}
+
+// max over the valid tokens, exact in any order: [B, H, 1, D]; 0 for a sample without any.
 at::Tensor key_maxima(const Blocks& blocks, const at::Tensor& k) {
-  const at::Tensor parts = blocks.partial_sums({blocks.H, blocks.D}).fill_(-std::numeric_limits<double>::infinity());
-  blocks.for_each_task([&](int64_t b, int64_t s) {
-    at::Tensor maxima = at_task(parts, b, s);
-    blocks.for_each_block(b, s, [&](int64_t first, int64_t count) {  // exact in k's own dtype: no copy of the block
-      at::maximum_out(maxima, maxima, k.select(0, b).narrow(0, first, count).amax(0).to(maxima.scalar_type()));
-    });
-  });
-  at::Tensor maxima = parts.amax(1).unsqueeze(2);
+  const at::Tensor maxima = at::zeros({blocks.B, blocks.H, 1, blocks.D}, blocks.options);
   for (int64_t b = 0; b < blocks.B; ++b)
-    if (!blocks.has_valid(b)) maxima.select(0, b).zero_();
+    if (blocks.has_valid(b)) maxima.select(0, b).select(1, 0).copy_(k.select(0, b).narrow(0, 0, blocks.num_valid(b)).amax(0));
   return maxima;
 }
 
@@ -167,13 +226,13 @@ QueryGradients query_gradients(const Blocks& blocks, const at::Tensor& grad_out,
     blocks.for_each_block(b, s, [&](int64_t first, int64_t count) {
       const at::Tensor q = blocks.load(in.q, b, first, count);
       const at::Tensor phi = query_features(blocks.map, q, blocks.w_q, at_sample(saved.key_shift, b));
-      const at::Tensor raw = at::bmm(phi, z), denominator = raw.clamp_min(blocks.floor(b));              // [H, T, 1]
+      const at::Tensor raw = times_sum(phi, z), denominator = raw.clamp_min(blocks.floor(b));              // [H, T, 1]
       const at::Tensor grad_numerator = blocks.load(grad_out, b, first, count) / denominator;            // dN = dO / den
       const at::Tensor grad_denominator = (grad_numerator * at::bmm(phi, S)).sum(-1, true).div_(denominator).neg_()
                                               .mul_(raw.ge(blocks.floor(b)));                            // 0 on the floor
-      const at::Tensor grad_phi = at::baddbmm(at::bmm(grad_denominator, z.transpose(1, 2)), grad_numerator, S.transpose(1, 2));
+      const at::Tensor grad_phi = at::bmm(grad_numerator, S.transpose(1, 2)).addcmul_(grad_denominator, z.transpose(1, 2));
       grad_S.baddbmm_(phi.transpose(1, 2), grad_numerator);
-      grad_z.baddbmm_(phi.transpose(1, 2), grad_denominator);
+      grad_z.add_((phi * grad_denominator).sum(1).unsqueeze(-1));
       Blocks::view(grads.q, b, first, count).copy_(feature_gradient(blocks.map, q, blocks.w_q, phi, grad_phi, grad_w));
     });
   });
@@ -194,9 +253,7 @@ LinearAttentionForward linear_attention_forward_blocked(const LinearAttentionInp
   blocks.for_each_task([&](int64_t b, int64_t s) {
     blocks.for_each_block(b, s, [&](int64_t first, int64_t count) {
       const at::Tensor phi = query_features(map, blocks.load(in.q, b, first, count), blocks.w_q, at_sample(result.key_shift, b));
-      const at::Tensor denominator = at::bmm(phi, result.key_sum[b]).clamp_min_(blocks.floor(b));  // [H, T, 1]
-      at::Tensor out = Blocks::view(result.out, b, first, count);
-      at::div_out(out, at::bmm(phi, result.state[b]), denominator);
+      write_quotient(Blocks::view(result.out, b, first, count), at::bmm(phi, result.state[b]), phi, result.key_sum[b], blocks.floor(b));
     });
   });
   return result;
@@ -229,7 +286,7 @@ at::Tensor linear_attention_denominators(const LinearAttentionInputs& in, const 
   blocks.for_each_task([&](int64_t b, int64_t s) {
     blocks.for_each_block(b, s, [&](int64_t first, int64_t count) {
       const at::Tensor phi = query_features(map, blocks.load(in.q, b, first, count), blocks.w_q, at_sample(saved.key_shift, b));
-      Blocks::view(result, b, first, count).copy_(at::bmm(phi, saved.key_sum[b]));
+      Blocks::view(result, b, first, count).copy_(times_sum(phi, saved.key_sum[b]));
     });
   });
   return result.squeeze(-1);

@@ -8,6 +8,9 @@
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
+#include <mutex>
+#include <set>
+#include <thread>
 
 using namespace linden;
 
@@ -30,6 +33,20 @@ TEST_CASE("a sample's noise does not depend on its batch or on threads", "[unit]
     CHECK(at::equal(alone[0], together[static_cast<int64_t>(i)]));
   }
   at::set_num_threads(threads);
+}
+
+// Without -fopenmp LibTorch's template is a plain loop, and nothing else shows it.
+TEST_CASE("parallel loops run on as many threads as are asked for", "[unit]") {
+  const int before = at::get_num_threads();
+  at::set_num_threads(2);
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  at::parallel_for(0, 2, 1, [&](int64_t, int64_t) {
+    const std::lock_guard lock(mutex);
+    threads.insert(std::this_thread::get_id());
+  });
+  at::set_num_threads(before);
+  CHECK(threads.size() == 2);
 }
 
 TEST_CASE("streams differ by seed, purpose, index and step", "[unit]") {
