@@ -52,7 +52,7 @@ void run(const CommandLine& line) {
   check_input(std::filesystem::exists(file), "linden sweep: there is no sweep file '{}'", file.string());
   SweepConfig config = read_sweep_config(file);
   add_assignments(config, line.assignments);
-  SweepOptions options{line.option("output"), line.resume || !line.option("retry").empty(), line.option("retry")};
+  SweepOptions options{line.option("output"), line.resume || !line.option("retry").empty(), line.option("retry"), line.option("only")};
   read_number(line, "processes", config.processes);
   read_number(line, "gpus", config.gpus);
   const SweepTarget target = find_target(config);
@@ -74,6 +74,7 @@ Command sweep_command() {
           .own_options = {{"output", "folder of the sweep; its cells go to DIR/cells"},
                           {"processes", "cells at once, over the file's \"processes\""},
                           {"gpus", "spread the cells over the first so many GPUs, over the file's \"gpus\""},
+                          {"only", "runs only the cells of this name or pattern ('seed=1*'), and leaves the others for later"},
                           {"retry", "runs the cells of this name or pattern ('seed=1*') again, also if they are done"}},
           .run = run,
           .config = {},

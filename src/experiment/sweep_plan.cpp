@@ -38,17 +38,25 @@ std::map<std::string, History> read_histories(const Journal& journal) {
   return histories;
 }
 
-void choose_retries(SweepPlan& plan, const std::string& pattern) {
+// The cells of this name or pattern. InputError: there is none.
+std::vector<size_t> cells_like(const SweepPlan& plan, const std::string& pattern, const char* option) {
   std::vector<std::string> names;
+  std::vector<size_t> found;
   for (size_t i = 0; i < plan.cells.size(); ++i) {
     names.push_back(plan.cells[i].name);
-    if (plan.cells[i].name != pattern && fnmatch(pattern.c_str(), plan.cells[i].name.c_str(), 0) != 0) continue;
-    plan.to_run.push_back(i);
+    if (names.back() == pattern || fnmatch(pattern.c_str(), names.back().c_str(), 0) == 0) found.push_back(i);
+  }
+  const std::string nearest = nearest_name(pattern, names);
+  check_input(!found.empty(), "--{} {}: no cell has this name{}; --dry-run lists them", option, pattern, nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest));
+  return found;
+}
+
+void choose_retries(SweepPlan& plan, const std::string& pattern) {
+  plan.to_run = cells_like(plan, pattern, "retry");
+  for (const size_t i : plan.to_run) {
     plan.progress[i].stage = CellStage::kLeft;
     plan.end_unknown[i] = false;
   }
-  const std::string nearest = nearest_name(pattern, names);
-  check_input(!plan.to_run.empty(), "--retry {}: no cell has this name{}; --dry-run lists them", pattern, nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest));
 }
 
 void add_cells_not_in_grid(SweepPlan& plan) {
@@ -92,6 +100,10 @@ SweepPlan plan_sweep(const SweepConfig& config, const SweepTarget& target, const
   if (!options.retry.empty()) choose_retries(plan, options.retry);
   for (size_t i = 0; options.retry.empty() && i < plan.cells.size(); ++i)
     if (plan.progress[i].stage != CellStage::kDone) plan.to_run.push_back(i);
+  if (!options.only.empty()) {
+    const std::vector<size_t> chosen = cells_like(plan, options.only, "only");
+    std::erase_if(plan.to_run, [&](size_t i) { return std::ranges::find(chosen, i) == chosen.end(); });
+  }
   add_cells_not_in_grid(plan);
   return plan;
 }
@@ -112,7 +124,8 @@ std::string describe_sweep(const SweepConfig& config, const SweepTarget& target,
     if (!hidden) text += fmt::format("{}  {}{}\n", plan.cells[i].hash, plan.cells[i].name, plan.progress[i].stage == CellStage::kDone ? "  (done)" : "");
   }
   const auto num_done = std::count_if(plan.progress.begin(), plan.progress.end(), [](const CellProgress& cell) { return cell.stage == CellStage::kDone; });
-  text += fmt::format("\ncells           {}\ndone already    {}\nto run          {}, {} at once\n", num_cells, num_done, plan.to_run.size(), config.processes);
+  text += fmt::format("\ncells           {}\ndone already    {}\nto run          {}, {} at once{}\n", num_cells, num_done, plan.to_run.size(), config.processes,
+                      config.gpus > 0 ? fmt::format(", over {} GPU(s)", config.gpus) : "");
   if (plan.progress.size() > num_cells) text += fmt::format("not in the grid {} (kept)\n", plan.progress.size() - num_cells);
   if (std::isfinite(nfe) && nfe > 0) text += fmt::format("NFE to run      {:.0f}\n", nfe);
   const double seconds = estimate_seconds(plan.progress, config.processes);

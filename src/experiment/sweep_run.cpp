@@ -227,7 +227,7 @@ class SweepRunner {
     written_ = Clock::now();
   }
 
-  // "incomplete": --retry ran some cells, and others are left.
+  // "incomplete": --retry or --only ran some cells, and others are left.
   std::string outcome() const {
     const SweepStatus now = status();
     if (interrupt_requested() && now.num_left > 0) return "interrupted";
@@ -248,7 +248,7 @@ class SweepRunner {
                                            now.num_done, now.num_left, list));
     }
     if (now.num_left > 0) {
-      log_info("{} of {} cells are done in {}: --resume without --retry runs the rest", now.num_done, now.num_cells, path);
+      log_info("{} of {} cells are done in {}: --resume without {} runs the rest", now.num_done, now.num_cells, path, options_.only.empty() ? "--retry" : "--only");
       return;
     }
     write_summary(now);

@@ -214,6 +214,26 @@ TEST_CASE("a value that is added later runs alone; a setting that changed is ref
   CHECK_THAT(report.output, ContainsSubstring("3 run(s) reported: "));
 }
 
+TEST_CASE("--only runs some cells now and leaves the others for --resume", "[e2e]") {
+  const TemporaryFolder folder;
+  const fs::path output = folder / "out";
+  const fs::path file = write_sweep(folder, R"({"command": "align", "config": "configs/align/gmm_dts.json", "set": {"nfe": 400, "num_samples": 8}, "axes": {"seed": [1, 2, 3]}})");
+  CHECK_THAT(sweep(file, output, "--only 'seed=[23]' --dry-run").output, ContainsSubstring("to run          2,"));
+  const CommandResult first = sweep(file, output, "--only 'seed=[23]'");
+  INFO(first.output);
+  REQUIRE(first.exit_code == 0);
+  CHECK(cells_of(output) == std::vector<std::string>{"seed=2", "seed=3"});
+  CHECK_THAT(first.output, ContainsSubstring("2 of 3 cells are done in ") && ContainsSubstring("--resume without --only runs the rest"));
+  CHECK(sweep(file, output, "--resume --only 'seed=2'").exit_code == 0);   // done already: not again
+  CHECK(num_started(output) == 2);
+  CHECK(sweep(file, output, "--resume").exit_code == 0);
+  CHECK(cells_of(output) == std::vector<std::string>{"seed=1", "seed=2", "seed=3"});
+  CHECK(num_started(output) == 3);
+  const CommandResult none = sweep(file, output, "--resume --only seed=4");
+  CHECK(none.exit_code == 2);
+  CHECK_THAT(none.output, ContainsSubstring("--only seed=4: no cell has this name; did you mean 'seed="));
+}
+
 TEST_CASE("cells that fail are listed with their last words, the others run", "[e2e]") {
   const TemporaryFolder folder;
   const auto text = [](const std::string& more) {
