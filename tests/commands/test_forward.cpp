@@ -39,7 +39,7 @@ TEST_CASE("forward writes the reference's outputs and activations", "[golden]") 
   }
 }
 
-TEST_CASE("forward runs in half precision and traces everything", "[unit]") {
+TEST_CASE("forward runs in half precision and traces everything", "[e2e]") {
   const test::TemporaryFolder folder;
   const std::string output = (folder / "out.safetensors").string();
   const auto run = run_linden(kDigits + " --weights formula:5 --dtype bf16 --trace all --output " + output);
@@ -52,7 +52,7 @@ TEST_CASE("forward runs in half precision and traces everything", "[unit]") {
   for (const char* name : {"trace.conv_in", "trace.up_blocks.2.resnets.1", "trace.conv_out"}) CHECK(got.contains(name));
 }
 
-TEST_CASE("forward runs classifiers from their folders", "[unit]") {
+TEST_CASE("forward runs classifiers from their folders", "[e2e]") {
   const test::TemporaryFolder folder;
   make_classifier("DigitJudge")->save(folder / "judge", at::kHalf);
   save_safetensors(folder / "in.safetensors", {{"sample", at::zeros({2, 1, 32, 32})}});
@@ -65,7 +65,7 @@ TEST_CASE("forward runs classifiers from their folders", "[unit]") {
   CHECK(load_safetensors(output).at("features").sizes() == at::IntArrayRef({2, 64}));
 }
 
-TEST_CASE("forward says what is wrong with its arguments", "[unit]") {
+TEST_CASE("forward says what is wrong with its arguments", "[e2e]") {
   const test::TemporaryFolder folder;
   const std::string output = " --output " + (folder / "out.safetensors").string();
   const auto fails = [&](const std::string& arguments, const std::string& part) {

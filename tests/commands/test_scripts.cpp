@@ -51,12 +51,12 @@ case $last in
   *none*) echo "explicitly skipped: no CUDA device"; exit 255 ;;
   *) echo "========= ERROR SUMMARY: 0 errors" ;;
 esac)SH");
-  const std::string sanitize = "COMPUTE_SANITIZER=" + tool + " scripts/bench/sanitize " + tests + " --logs " + (folder / "logs").string() + " --timeout 3 ";
+  const std::string sanitize = "COMPUTE_SANITIZER=" + tool + " scripts/bench/sanitize " + tests + " --logs " + (folder / "logs").string() + " --timeout 2 ";
   const auto all = run_shell(sanitize + "--tool racecheck");
   INFO(all.output);
   CHECK(all.exit_code == 1);
   CHECK_THAT(all.output, ContainsSubstring("race_clean ") && ContainsSubstring("clean: ERROR SUMMARY: 0 errors") && ContainsSubstring("FOUND: RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)") &&
-                             ContainsSubstring("TESTS FAILED: status 1") && ContainsSubstring("no verdict: not done in 3 s") && ContainsSubstring("TOOL ERROR: Internal Sanitizer Error: no idea") &&
+                             ContainsSubstring("TESTS FAILED: status 1") && ContainsSubstring("no verdict: not done in 2 s") && ContainsSubstring("TOOL ERROR: Internal Sanitizer Error: no idea") &&
                              ContainsSubstring("no verdict: no CUDA device") && !ContainsSubstring("small"));
   CHECK(std::filesystem::exists(folder / "logs/racecheck.race_hazard.txt"));
   CHECK(run_shell(sanitize + "--tag race_clean").exit_code == 0);
