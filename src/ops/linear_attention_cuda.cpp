@@ -80,25 +80,32 @@ struct Prepared {
 const void* data_or_null(const at::Tensor& x) { return x.defined() ? x.const_data_ptr() : nullptr; }
 const float* floats_or_null(const at::Tensor& x) { return x.defined() ? x.const_data_ptr<float>() : nullptr; }
 
-// S [B, H, R, D] and z [B, H, R, 1] of features of x and values y.
+// S [B, H, R, D] and z [B, H, R, 1] of features of x and values y. exact_sum: z of features that are not rounded (taylor2's, of keys).
 struct State {
-  at::Tensor state, sum;
+  at::Tensor state, sum, exact_sum;
 };
 State sum_state(cuda::LinearAttentionShape shape, bool queries, const at::Tensor& x, const at::Tensor& y, const at::Tensor& w, const at::Tensor& shift,
                 const at::Tensor& token_scale) {
   const int64_t B = shape.batch, H = shape.heads, R = shape.feature_dim, D = shape.head_dim;
   shape.splits = cuda::state_splits(shape, split_limit(B * H * R * (D + 1) * 4));
   const at::TensorOptions options = sums_options(x);
-  State result{at::empty({B, H, R, D}, options), at::empty({B, H, R, 1}, options)};
+  State result{at::empty({B, H, R, D}, options), at::empty({B, H, R, 1}, options), {}};
+  if (shape.map == cuda::FeatureMap::kTaylor2 && !queries) result.exact_sum = at::empty({B, H, R, 1}, options);
   const bool parts = shape.splits > 1;
   const at::Tensor partial_state = parts ? at::empty({shape.splits, B, H, R, D}, options) : result.state;
   const at::Tensor partial_sum = parts ? at::empty({shape.splits, B, H, R}, options) : result.sum;
+  const at::Tensor partial_exact = parts && result.exact_sum.defined() ? at::empty({shape.splits, B, H, R}, options) : result.exact_sum;
   C10_CUDA_CHECK(cuda::launch_state({.shape = shape, .queries = queries, .x = rows(x), .y = rows(y), .w = data_or_null(w), .shift = floats_or_null(shift),
                                      .token_scale = floats_or_null(token_scale), .partial_state = partial_state.mutable_data_ptr<float>(),
-                                     .partial_sum = partial_sum.mutable_data_ptr<float>()}));
+                                     .partial_sum = partial_sum.mutable_data_ptr<float>(),
+                                     .partial_exact_sum = partial_exact.defined() ? partial_exact.mutable_data_ptr<float>() : nullptr}));
+  const auto add_parts = [&](const at::Tensor& partial, const at::Tensor& total) {
+    C10_CUDA_CHECK(cuda::launch_sum_parts(partial.const_data_ptr<float>(), total.mutable_data_ptr<float>(), total.numel(), shape.splits, shape.stream));
+  };
   if (parts) {
-    C10_CUDA_CHECK(cuda::launch_sum_parts(partial_state.const_data_ptr<float>(), result.state.mutable_data_ptr<float>(), result.state.numel(), shape.splits, shape.stream));
-    C10_CUDA_CHECK(cuda::launch_sum_parts(partial_sum.const_data_ptr<float>(), result.sum.mutable_data_ptr<float>(), result.sum.numel(), shape.splits, shape.stream));
+    add_parts(partial_state, result.state);
+    add_parts(partial_sum, result.sum);
+    if (result.exact_sum.defined()) add_parts(partial_exact, result.exact_sum);
   }
   return result;
 }
@@ -109,6 +116,15 @@ at::Tensor key_shift(cuda::LinearAttentionShape shape, const at::Tensor& k) {
   const at::Tensor shift = at::empty({B, H, 1, D}, sums_options(k)), partial = at::empty({shape.splits, B, H, D}, sums_options(k));
   C10_CUDA_CHECK(cuda::launch_key_shift({.shape = shape, .x = rows(k), .partial = partial.mutable_data_ptr<float>(), .shift = shift.mutable_data_ptr<float>()}));
   return shift;
+}
+
+// The centre [B, H, D] of S. A state with an exact sum becomes the one that belongs to it: csrc/cuda/linear_attention/README.md.
+at::Tensor centre_of(const cuda::LinearAttentionShape& shape, const State& of) {
+  const at::Tensor centre = at::empty({shape.batch, shape.heads, shape.head_dim}, of.state.options());
+  C10_CUDA_CHECK(cuda::launch_centre(
+      {.shape = shape, .state = of.state.mutable_data_ptr<float>(), .sum = of.sum.const_data_ptr<float>(), .exact_sum = floats_or_null(of.exact_sum),
+       .centre = centre.mutable_data_ptr<float>()}));
+  return centre;
 }
 
 // The gradient of W [H, D, P] from the parts of a side's stretches and samples.
@@ -139,13 +155,14 @@ LinearAttentionForward linear_attention_forward_cuda(const LinearAttentionInputs
   LinearAttentionForward result;
   if (std::holds_alternative<ExpMapConfig>(map)) result.key_shift = key_shift(p.shape, p.in.k);
   const State state = sum_state(p.shape, false, p.in.k, p.in.v, p.in.w_k, result.key_shift, {});
+  const at::Tensor centre = centre_of(p.shape, state);
   result.state = state.state;
-  result.key_sum = state.sum;
+  result.key_sum = state.exact_sum.defined() ? state.exact_sum : state.sum;
   result.out = at::empty(p.in.q.sizes(), p.in.q.options());
   cuda::LinearAttentionShape shape = p.shape;
   shape.splits = cuda::row_splits(shape, std::numeric_limits<int>::max());
   C10_CUDA_CHECK(cuda::launch_query({.shape = shape, .x = rows(p.in.q), .out = rows(result.out), .w = data_or_null(p.in.w_q), .shift = floats_or_null(result.key_shift),
-                                     .state = result.state.const_data_ptr<float>(), .sum = result.key_sum.const_data_ptr<float>()}));
+                                     .state = result.state.const_data_ptr<float>(), .sum = result.key_sum.const_data_ptr<float>(), .centre = centre.const_data_ptr<float>()}));
   return result;
 }
 
@@ -159,20 +176,22 @@ LinearAttentionGradients linear_attention_backward_cuda(const at::Tensor& grad_o
   shape.splits = cuda::row_splits(shape, P > 0 ? split_limit(B * H * D * P * 4) : std::numeric_limits<int>::max());
   ProjectionParts parts;
   if (P > 0) parts.partial = at::empty({shape.splits, B, H, D, P}, sums_options(p.in.q));
+  const State saved_state{saved.state.contiguous(), saved.key_sum.contiguous(), {}};
+  const at::Tensor centre = centre_of(p.shape, saved_state);
   const auto gradient = [&](bool queries, const at::Tensor& x, const at::Tensor& y, const at::Tensor& w, const State& state, at::Tensor& grad_x, at::Tensor& grad_y,
                             const at::Tensor& token_scale) {
     grad_x = at::empty(x.sizes(), x.options());
     if (!queries) grad_y = at::empty(x.sizes(), x.options());
     C10_CUDA_CHECK(cuda::launch_gradient({.shape = shape, .queries = queries, .x = rows(x), .y = rows(y), .grad_x = rows(grad_x),
                                           .grad_y = queries ? cuda::AttentionRows{} : rows(grad_y), .w = data_or_null(w), .shift = floats_or_null(saved.key_shift),
-                                          .state = state.state.const_data_ptr<float>(), .sum = state.sum.const_data_ptr<float>(),
+                                          .state = state.state.const_data_ptr<float>(), .sum = state.sum.const_data_ptr<float>(), .centre = centre.const_data_ptr<float>(),
                                           .token_scale = queries ? token_scale.mutable_data_ptr<float>() : nullptr,
                                           .partial_w = P > 0 ? parts.partial.mutable_data_ptr<float>() : nullptr}));
   };
   LinearAttentionGradients result;
   at::Tensor none;
   const at::Tensor token_scale = at::empty({B, H, N, 2}, sums_options(p.in.q));
-  gradient(true, p.in.q, grad, p.in.w_q, {saved.state.contiguous(), saved.key_sum.contiguous()}, result.q, none, token_scale);
+  gradient(true, p.in.q, grad, p.in.w_q, saved_state, result.q, none, token_scale);
   result.w_q = parts.sum(shape, inputs.w_q);
   const State grad_state = sum_state(p.shape, true, p.in.q, grad, p.in.w_q, saved.key_shift, token_scale);
   gradient(false, p.in.k, p.in.v, p.in.w_k, grad_state, result.k, result.v, token_scale);

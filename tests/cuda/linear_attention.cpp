@@ -6,23 +6,16 @@
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <catch2/catch_test_macros.hpp>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <map>
 
 #include "ops/linear_attention_cuda.h"
-#include "ops/reference/linear_attention.h"
-#include "tests/ops/attention_inputs.h"
+#include "tests/ops/attention_kernels.h"
 
 namespace linden {
 namespace {
 
-using test::attention_inputs;
-
-// Of the output, relative to its norm. A gradient passes through more roundings to bf16 (features, S, dS, itself: 1.65e-3 each, and what
-// cancels makes more of them: 5.1e-3 was measured), so it may have what torch's own expression has.
-constexpr double kMaxHalfError = 4e-3, kMaxFp32Error = 5e-6;
-constexpr double kLastBits = 1e-6;  // of fp32: a comparison of two errors means nothing below
+using test::all_maps, test::attention_inputs, test::error_of, test::kResultNames, test::plain_results;
 
 // As attention_inputs(), drawn on the card: it takes the processor long for 640 heads.
 LinearAttentionInputs random_inputs(const FeatureMapConfig& map, const test::AttentionShape& s, at::ScalarType dtype) {
@@ -42,37 +35,15 @@ LinearAttentionInputs on_gpu(const LinearAttentionInputs& in, at::ScalarType dty
   return {move(in.q), move(in.k), move(in.v), move(in.w_q), move(in.w_k), in.num_valid.defined() ? in.num_valid.to(at::kCUDA) : in.num_valid};
 }
 
-// The output and the gradients of q, k, v, w_q and w_k at a fixed dO.
-template <class Function>
-std::vector<at::Tensor> results(const Function& function, const LinearAttentionInputs& in, const at::Tensor& grad_out) {
-  std::vector<at::Tensor> leaves;
-  for (const at::Tensor& x : test::leaves_of(in)) leaves.push_back(x.detach().clone().requires_grad_(true));
-  const at::Tensor out = function(test::with_leaves(in, leaves));
-  std::vector<at::Tensor> all = torch::autograd::grad({out}, leaves, {grad_out.to(out.scalar_type())});
-  all.insert(all.begin(), out.detach());
-  return all;
-}
-
 std::vector<at::Tensor> kernel(const FeatureMapConfig& map, const LinearAttentionInputs& in, const at::Tensor& grad_out) {
-  return results([&](const LinearAttentionInputs& x) { return linear_attention(x, {.feature_map = map}); }, in, grad_out);
+  return test::results([&](const LinearAttentionInputs& x) { return linear_attention(x, {.feature_map = map}); }, in, grad_out);
 }
-std::vector<at::Tensor> plain(const FeatureMapConfig& map, const LinearAttentionInputs& in, const at::Tensor& grad_out) {
-  return results([&](const LinearAttentionInputs& x) { return reference::linear_attention_state(x, map); }, in, grad_out);
-}
-
-double relative_error(const at::Tensor& x, const at::Tensor& truth) {
-  const double norm = truth.norm().item<double>();
-  return (x.to(at::kDouble) - truth).norm().item<double>() / (norm > 0 ? norm : 1);
-}
-
 // Fills the caching allocator's free blocks with NaN, so that what a kernel does not write shows.
 void poison_free_memory() {
   std::vector<at::Tensor> blocks;
   for (int64_t size = 1 << 10; size <= 1 << 24; size *= 4)
     for (int copy = 0; copy < 2; ++copy) blocks.push_back(at::full({size / 4}, NAN, at::TensorOptions(at::kCUDA).dtype(at::kFloat)));
 }
-
-const char* kNames[] = {"out", "dq", "dk", "dv", "dw_q", "dw_k"};
 
 struct Worst {
   double error = 0, ratio = 0;
@@ -86,14 +57,14 @@ void compare(const FeatureMapConfig& map, const test::AttentionShape& s, at::Sca
   LinearAttentionInputs in = random_inputs(map, s, dtype);
   in.num_valid = num_valid.defined() ? num_valid.to(at::kCUDA) : num_valid;
   const at::Tensor grad_out = at::randn_like(in.q);
-  const std::vector<at::Tensor> truth = plain(map, on_gpu(in, at::kDouble), grad_out.to(at::kDouble));
-  const std::vector<at::Tensor> torch_own = plain(map, in, grad_out);
+  const std::vector<at::Tensor> truth = plain_results(map, on_gpu(in, at::kDouble), grad_out.to(at::kDouble));
+  const std::vector<at::Tensor> torch_own = plain_results(map, in, grad_out);
   poison_free_memory();
   const std::vector<at::Tensor> ours = kernel(map, in, grad_out);
   REQUIRE(linear_attention_cuda_refusal(in, map, true) == "");
   for (size_t i = 0; i < ours.size(); ++i) {
-    const double error = relative_error(ours[i], truth[i]), own = relative_error(torch_own[i], truth[i]);
-    const std::string where = fmt::format("{} {} {} B={} N={} H={} D={}: error {:.2e}, torch's own {:.2e}", feature_map_name(map), c10::toString(dtype), kNames[i], s.B,
+    const double error = error_of(ours[i], truth[i]), own = error_of(torch_own[i], truth[i]);
+    const std::string where = fmt::format("{} {} {} B={} N={} H={} D={}: error {:.2e}, torch's own {:.2e}", feature_map_name(map), c10::toString(dtype), kResultNames[i], s.B,
                                           s.N, s.H, s.D, error, own);
     INFO(where);
     CHECK(ours[i].isfinite().all().item<bool>());
@@ -104,18 +75,10 @@ void compare(const FeatureMapConfig& map, const test::AttentionShape& s, at::Sca
       CHECK(size(ours[i]) <= std::max(2 * size(torch_own[i]), 1e-2 * size(grad_out)));
       continue;
     }
-    const double allowed = std::isfinite(own) ? own : kMaxHalfError;  // torch's own exp overflows in fp16
-    CHECK(error <= std::max(2 * allowed, kLastBits));
-    CHECK(error <= (dtype == at::kFloat ? kMaxFp32Error : std::max(kMaxHalfError, i > 0 ? allowed : 0)));
+    CHECK(error <= test::allowed_error(i, dtype, own));
     Worst& entry = worst[fmt::format("{} {} {}", feature_map_name(map), c10::toString(dtype), i == 0 ? "out" : "gradients")];
     if (error > entry.error) entry = {error, own > 0 ? error / own : 0, where};
   }
-}
-
-std::vector<FeatureMapConfig> all_maps() {
-  std::vector<FeatureMapConfig> maps;
-  for (const std::string& name : feature_map_names()) maps.push_back(feature_map_of(name));
-  return maps;
 }
 
 void print(const std::map<std::string, Worst>& worst) {
@@ -161,12 +124,12 @@ static void check_alone(const char* map_name, at::ScalarType dtype, int64_t D) {
   LinearAttentionInputs in = attention_inputs(map, {2, 65, 1, D}, dtype);
   in.num_valid = at::tensor({65, 33}, at::kLong);
   const at::Tensor grad_out = test::normal({2, 65, 1, D}, 99, dtype);
-  const std::vector<at::Tensor> truth = plain(map, test::to_dtype(in, at::kDouble), grad_out.to(at::kDouble));
+  const std::vector<at::Tensor> truth = plain_results(map, test::to_dtype(in, at::kDouble), grad_out.to(at::kDouble));
   REQUIRE(linear_attention_cuda_refusal(on_gpu(in, dtype), map, true) == "");
   const std::vector<at::Tensor> ours = kernel(map, on_gpu(in, dtype), grad_out.to(at::kCUDA));
   for (size_t i = 0; i < ours.size(); ++i) {
-    INFO(kNames[i]);
-    CHECK(relative_error(ours[i].cpu(), truth[i]) <= (dtype == at::kFloat ? 1e-4 : 5e-2));
+    INFO(kResultNames[i]);
+    CHECK(error_of(ours[i].cpu(), truth[i]) <= (dtype == at::kFloat ? 1e-4 : 5e-2));
   }
 }
 
@@ -216,7 +179,7 @@ TEST_CASE("linear attention kernels: padding is neither read nor written but for
       poison_free_memory();
       const std::vector<at::Tensor> poisoned = kernel(map, in, grad_out);
       for (size_t i = 0; i < clean.size(); ++i) {
-        INFO(kNames[i]);
+        INFO(kResultNames[i]);
         CHECK(poisoned[i].equal(clean[i]));
         if (i < 4) CHECK(poisoned[i].masked_select(padding).eq(0).all().item<bool>());
       }
@@ -261,38 +224,8 @@ TEST_CASE("linear attention kernels: adversarial inputs", "[cuda][linear_attenti
   for (const at::ScalarType dtype : {at::kBFloat16, at::kFloat, at::kHalf})
     for (const FeatureMapConfig& map : all_maps()) {
       const test::AttentionShape s{1, 333, 2, 64};
-      const auto check_case = [&](const char* name, const LinearAttentionInputs& in, bool finite_only = false) {
-        INFO(name << " " << feature_map_name(map) << " " << c10::toString(dtype));
-        const at::Tensor grad_out = test::normal({s.B, s.N, s.H, s.D}, 99, dtype).to(at::kCUDA);
-        const at::Tensor truth = reference::linear_attention_state(on_gpu(in, at::kDouble), map);
-        const std::vector<at::Tensor> ours = kernel(map, in, grad_out);
-        const double limit = dtype == at::kFloat ? kMaxFp32Error : kMaxHalfError;
-        CHECK(ours[0].isfinite().all().item<bool>());
-        if (!finite_only) CHECK(relative_error(ours[0], truth) <= limit);
-        // A gradient beyond fp16's range is inf in fp16, as it should be.
-        const std::vector<at::Tensor> gradients = plain(map, on_gpu(in, at::kDouble), grad_out.to(at::kDouble));
-        for (size_t i = 1; i < ours.size(); ++i) {
-          INFO(kNames[i]);
-          const at::Tensor fits = dtype == at::kHalf ? gradients[i].abs().le(6e4) : at::ones_like(gradients[i], at::kBool);
-          CHECK(ours[i].isfinite().logical_or(fits.logical_not()).all().item<bool>());
-        }
-      };
-      const LinearAttentionInputs base = on_gpu(attention_inputs(map, s, dtype), dtype);
-      LinearAttentionInputs in = base;
-      in.k = base.k.narrow(1, 0, 1).expand_as(base.k).clone();
-      check_case("all keys equal", in);
-      in = base;
-      in.k = base.k.clone();
-      in.k.select(1, 5).fill_(60);
-      check_case("one huge key", in, std::holds_alternative<ExpMapConfig>(map));
-      in = base;
-      in.q = base.q.clone();
-      in.q.narrow(1, 10, 20).fill_(-200);
-      // exp's features of such rows are not zero but normalised; the naive formula in fp64 is on its floor there.
-      check_case("zero feature rows", in, std::holds_alternative<ExpMapConfig>(map));
-      in = base;
-      in.v = base.v.sign() * 6e4;
-      check_case("values at fp16's end", in);
+      test::check_adversarial(map, on_gpu(attention_inputs(map, s, dtype), dtype), test::normal({s.B, s.N, s.H, s.D}, 99, dtype).to(at::kCUDA),
+                              [&](const LinearAttentionInputs& in, const at::Tensor& grad_out) { return kernel(map, in, grad_out); });
     }
 }
 

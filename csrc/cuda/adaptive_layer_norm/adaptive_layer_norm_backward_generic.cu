@@ -4,6 +4,7 @@
 // bias are sums and products of these (README.md). A thread holds the same columns of every row, so they stay in its registers.
 #include "csrc/cuda/adaptive_layer_norm/device.cuh"
 #include "csrc/cuda/adaptive_layer_norm/launch.h"
+#include "csrc/cuda/device.cuh"
 
 namespace linden::cuda {
 namespace {
@@ -84,8 +85,7 @@ cudaError_t launch_adaptive_layer_norm_backward(const AdaptiveLayerNormBackwardP
   if (!takes_shape(p.batch, p.tokens, p.width)) return cudaErrorInvalidValue;
   const dim3 blocks(static_cast<unsigned>(adaptive_layer_norm_backward_blocks(p.batch, p.tokens, p.width)), static_cast<unsigned>(p.batch));
   return with_types(p.residual_type, p.branch_type, [&]<class R, class T>() {
-    backward_kernel<R, T><<<blocks, row_threads(p.width), 0, p.stream>>>(p);
-    return cudaGetLastError();
+    return launch_kernel(backward_kernel<R, T>, blocks, row_threads(p.width), 0, p.stream, p);
   });
 }
 

@@ -3,6 +3,7 @@
 // The variance is summed around the mean, from the registers.
 #include "csrc/cuda/adaptive_layer_norm/device.cuh"
 #include "csrc/cuda/adaptive_layer_norm/launch.h"
+#include "csrc/cuda/device.cuh"
 
 namespace linden::cuda {
 namespace {
@@ -79,8 +80,7 @@ cudaError_t launch_adaptive_layer_norm(const AdaptiveLayerNormParams& p) {
   if (!takes_shape(p.batch, p.tokens, p.width)) return cudaErrorInvalidValue;
   const dim3 blocks(static_cast<unsigned>(adaptive_layer_norm_blocks(p.batch, p.tokens, p.width, kAdaptiveForwardThreads)), static_cast<unsigned>(p.batch));
   return with_types(p.residual_type, p.branch_type, [&]<class R, class T>() {
-    forward_kernel<R, T><<<blocks, row_threads(p.width), 0, p.stream>>>(p);
-    return cudaGetLastError();
+    return launch_kernel(forward_kernel<R, T>, blocks, row_threads(p.width), 0, p.stream, p);
   });
 }
 

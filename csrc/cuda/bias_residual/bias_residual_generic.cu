@@ -1,6 +1,7 @@
 #include <type_traits>
 
 #include "csrc/cuda/bias_residual/launch.h"
+#include "csrc/cuda/device.cuh"
 #include "csrc/cuda/vector.cuh"
 
 namespace linden::cuda {
@@ -28,9 +29,7 @@ cudaError_t launch(const BiasResidualParams& p) {
   constexpr int kWide = 16 / sizeof(T);
   const bool wide = p.channels % kWide == 0;
   const int64_t blocks = (p.elements / (wide ? kWide : 1) + kThreads - 1) / kThreads;
-  if (wide) bias_residual_kernel<T, kWide><<<static_cast<unsigned>(blocks), kThreads, 0, p.stream>>>(p);
-  else bias_residual_kernel<T, 1><<<static_cast<unsigned>(blocks), kThreads, 0, p.stream>>>(p);
-  return cudaGetLastError();
+  return launch_kernel(wide ? bias_residual_kernel<T, kWide> : bias_residual_kernel<T, 1>, static_cast<unsigned>(blocks), kThreads, 0, p.stream, p);
 }
 
 }  // namespace

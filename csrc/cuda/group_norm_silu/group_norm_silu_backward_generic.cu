@@ -5,6 +5,7 @@
 
 #include "csrc/cuda/group_norm_silu/device.cuh"
 #include "csrc/cuda/group_norm_silu/launch.h"
+#include "csrc/cuda/device.cuh"
 
 namespace linden::cuda {
 namespace {
@@ -13,7 +14,7 @@ enum { kSumDz, kSumDzN, kSumN, kNumSums };
 
 template <class T, int V, int kHeld>
 __global__ void __launch_bounds__(kMaxThreads) backward_kernel(GroupNormSiluBackwardParams p, Chunk chunk, int copies) {
-  extern __shared__ float shared[];
+  float* const shared = reinterpret_cast<float*>(dynamic_shared_memory());
   float* group_a = shared;                                  // [chunk.groups]
   float* group_b = group_a + chunk.groups;                  // [chunk.groups]
   float* channel_sums = group_b + chunk.groups;             // [kNumSums, channels]
@@ -156,8 +157,7 @@ cudaError_t run(Kernel kernel, const GroupNormSiluBackwardParams& p, const Chunk
     const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
     if (error != cudaSuccess) return error;
   }
-  kernel<<<dim3(p.channels / chunk.channels, static_cast<unsigned>(p.batch)), threads, shared, p.stream>>>(p, chunk, copies);
-  return cudaGetLastError();
+  return launch_kernel(kernel, dim3(p.channels / chunk.channels, static_cast<unsigned>(p.batch)), threads, shared, p.stream, p, chunk, copies);
 }
 
 template <class T, int V>

@@ -6,13 +6,14 @@
 
 #include "csrc/cuda/group_norm_silu/device.cuh"
 #include "csrc/cuda/group_norm_silu/launch.h"
+#include "csrc/cuda/device.cuh"
 
 namespace linden::cuda {
 namespace {
 
 template <class T, int V, int kHeld>
 __global__ void __launch_bounds__(kMaxThreads) forward_kernel(GroupNormSiluParams p, Chunk chunk, int copies) {
-  extern __shared__ float shared[];
+  float* const shared = reinterpret_cast<float*>(dynamic_shared_memory());
   float* group_sums = shared;                    // [2, chunk.groups]
   float* partial = shared + 2 * chunk.groups;    // [2, copies, channels]
   const Place place = place_of_thread(chunk);
@@ -107,8 +108,7 @@ cudaError_t launch(const GroupNormSiluParams& p, const Chunk& chunk) {
   const size_t shared = 2 * sizeof(float) * (chunk.groups + static_cast<size_t>(copies) * chunk.channels);  // <= 32 KiB and the groups
   const dim3 grid(p.channels / chunk.channels, static_cast<unsigned>(p.batch));
   const auto run = [&](auto kernel) {
-    kernel<<<grid, blocks.threads, shared, p.stream>>>(p, chunk, copies);
-    return cudaGetLastError();
+    return launch_kernel(kernel, grid, blocks.threads, shared, p.stream, p, chunk, copies);
   };
   if constexpr (V > 1) {
     constexpr int kMax = max_held(sizeof(T), /*backward=*/false);

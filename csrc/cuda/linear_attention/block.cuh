@@ -43,7 +43,7 @@ template <class Engine, int kWidth>
 struct Memory {
   using Element = typename Engine::Element;
   Tile<Element> x, y, w, state, scratch, phi;  // x, y: the first of `stages` tiles, one after another
-  float *sum, *shift, *u, *grad_u, *warp_rows, *weights;
+  float *sum, *centre, *shift, *u, *grad_u, *warp_rows, *weights;
   uint8_t* pairs;
   size_t bytes;
 
@@ -74,6 +74,7 @@ struct Memory {
       scratch = tile(Engine::kScratchRows, kWidth);
       if (use == Use::kGradientShared) phi = tile(feature_blocks(shape.map, shape.feature_dim, kWidth) * Engine::kTokens, kWidth);
       sum = floats(padded);
+      centre = floats(kWidth);
     } else {
       weights = floats(Engine::kTokens);
     }
@@ -117,13 +118,19 @@ __device__ inline PaddingRange padding_tiles(const Stretch& s, int tokens_per_ti
   return {first * tokens_per_tile, min(s.last_tile * tokens_per_tile, tokens)};
 }
 
-// What does not change from tile to tile: W, the shift, taylor2's table.
+// What does not change from tile to tile: W (taylor2's lies in columns 0 and kMaxProjected, once more), the shift, taylor2's table.
 template <class Engine, int kWidth>
 __device__ void load_constants(const Memory<Engine, kWidth>& memory, const LinearAttentionShape& shape, const Stretch& s, const void* w, const float* shift) {
   using Element = typename Engine::Element;
-  if (shape.projected_dim > 0)
-    load_matrix(memory.w, static_cast<const Element*>(w) + static_cast<int64_t>(s.head) * shape.head_dim * shape.projected_dim, shape.head_dim,
-                shape.projected_dim, kWidth, memory.w.stride);
+  if (shape.projected_dim > 0) {
+    const Element* const from = static_cast<const Element*>(w) + static_cast<int64_t>(s.head) * shape.head_dim * shape.projected_dim;
+    load_matrix(memory.w, from, shape.head_dim, shape.projected_dim, kWidth, memory.w.stride);
+    if (shape.map == FeatureMap::kTaylor2) {  // once more, for the second part of dy
+      __syncthreads();
+      for (int i = threadIdx.x; i < shape.head_dim * shape.projected_dim; i += kThreads)
+        memory.w.at(i / shape.projected_dim, kMaxProjected + i % shape.projected_dim) = from[i];
+    }
+  }
   if (shape.map == FeatureMap::kExp)
     for (int c = threadIdx.x; c < kWidth; c += kThreads) memory.shift[c] = c < shape.head_dim ? shift[s.head_row * shape.head_dim + c] : 0.f;
   if (shape.map == FeatureMap::kTaylor2) TaylorTable::fill(memory.pairs, shape.projected_dim);
@@ -134,29 +141,50 @@ __device__ FeatureContext feature_context(const Memory<Engine, kWidth>& memory, 
   return {shape.map, shape.head_dim, shape.projected_dim, shape.feature_dim, queries, memory.shift, memory.u, memory.pairs};
 }
 
-// The state [R, D] and its sum [R] of one head, as the products want them: whole (resident) or panel by panel.
+// The state [R, D] and its sum [R] of one head, as the products want them: whole (resident) or panel by panel. With queries, S is
+// centred: S_r - z_r c. With keys the gradient dS is as it is, and dz_r becomes dz_r - c dS_r of dS as it is rounded: then
+// v dS_r + dz_r is what (v - c) dS_r and the centred dz give, and only v - c meets the rounding.
 template <class Engine, int kWidth>
 struct StateReader {
   using Element = typename Engine::Element;
   static constexpr bool kResident = Memory<Engine, kWidth>::kResident;
   const LinearAttentionShape& shape;
-  const float* state;  // [R, D] in global memory
+  const float* state;          // [R, D] in global memory
   Tile<Element> tile;
+  const float *sum, *centre;   // [padded], [kWidth] in shared memory
+  bool queries;
   int padded;
 
-  __device__ float element(int p, int d) const {
-    const int r = feature_of(shape.map, shape.feature_dim, shape.head_dim, kWidth, p);
-    return r >= 0 && d < shape.head_dim ? state[r * shape.head_dim + d] : 0.f;
-  }
-  __device__ void load_all(const float* sum, float* sum_out) {
+  // Of one head, all in shared memory but the panels. All threads; call __syncthreads() before use.
+  __device__ StateReader(const Memory<Engine, kWidth>& memory, const LinearAttentionShape& of_shape, const Stretch& s, const float* all_states,
+                         const float* all_sums, const float* all_centres, bool of_queries)
+      : shape(of_shape), state(all_states + static_cast<int64_t>(s.head_row) * shape.feature_dim * shape.head_dim), tile(memory.state),
+        sum(memory.sum), centre(memory.centre), queries(of_queries), padded(padded_features(shape.map, shape.feature_dim, kWidth)) {
     for (int p = threadIdx.x; p < padded; p += kThreads) {
       const int r = feature_of(shape.map, shape.feature_dim, shape.head_dim, kWidth, p);
-      sum_out[p] = r >= 0 ? sum[r] : 0.f;
+      memory.sum[p] = r >= 0 ? all_sums[static_cast<int64_t>(s.head_row) * shape.feature_dim + r] : 0.f;
     }
+    for (int d = threadIdx.x; d < kWidth; d += kThreads) memory.centre[d] = d < shape.head_dim ? all_centres[s.head_row * shape.head_dim + d] : 0.f;
+    __syncthreads();
     if constexpr (kResident) {
       tile.stride = kWidth;
       for (int i = threadIdx.x; i < padded * kWidth; i += kThreads) tile.at(i / kWidth, i % kWidth) = from_float<Element>(element(i / kWidth, i % kWidth));
+      __syncthreads();
     }
+    if (queries) return;
+    for (int p = threadIdx.x / 32; p < padded; p += kWarps) {
+      float along = 0;
+      for (int d = threadIdx.x % 32; d < kWidth; d += 32) along += centre[d] * (kResident ? to_float(tile.at(p, d)) : element(p, d));
+      for (int step = 16; step > 0; step /= 2) along += __shfl_xor_sync(~0u, along, step);
+      if (threadIdx.x % 32 == 0) memory.sum[p] -= along;
+    }
+  }
+
+  __device__ float element(int p, int d) const {
+    const int r = feature_of(shape.map, shape.feature_dim, shape.head_dim, kWidth, p);
+    if (r < 0 || d >= shape.head_dim) return 0;
+    const float value = state[r * shape.head_dim + d];
+    return queries ? value - sum[p] * centre[d] : value;
   }
   // S[:, 32 c .. 32 c + 31]. All threads; the panel before it is no longer wanted.
   __device__ void want_columns(int c) {

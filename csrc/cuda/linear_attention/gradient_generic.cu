@@ -118,12 +118,28 @@ __device__ void add_taylor_gradient(const FeatureContext& context, const float* 
   __syncwarp();
 }
 
+// <row i of a warp's rows, vector>, in all threads of the row.
+template <class Engine, int kWidth>
+__device__ float dot_row(Tile<typename Engine::Element> tile, int first_row, int i, const float* vector, int head_dim) {
+  float total = 0;
+  for (int c = 0; c < kWidth / kChunk; ++c) {
+    if (c * kChunk >= head_dim) break;
+    typename Engine::Chunk chunk;
+    Engine::read_chunk(chunk, tile, first_row, c);
+#pragma unroll
+    for (int n = 0; n < Engine::kRows; ++n)  // i is known when it is compiled where the caller's loop is unrolled
+      if (n == i)
+#pragma unroll
+        for (int j = 0; j < Engine::kChunkColumns; ++j) total += chunk[n][j] * vector[c * kChunk + Engine::column(j)];
+  }
+  return Engine::reduce_row(total, [](float a, float b) { return a + b; });
+}
+
 template <class Engine, class Features, class T, int kWidth>
 __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constant__ GradientParams p, int stages) {
   using Element = typename Engine::Element;
-  extern __shared__ __align__(16) unsigned char shared[];
   const LinearAttentionShape& shape = p.shape;
-  Memory<Engine, kWidth> memory(shared, shape, Features::kUse, stages);
+  Memory<Engine, kWidth> memory(dynamic_shared_memory(), shape, Features::kUse, stages);
   const Stretch s = this_stretch(shape, Engine::kTokens);
   const int warp = threadIdx.x / 32, row0 = warp * Engine::kWarpRows, head_dim = shape.head_dim;
   const int blocks = Features::kProjects ? feature_blocks(shape.map, shape.feature_dim, kWidth) : 1;
@@ -133,9 +149,7 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
   T* const grad_x = rows_of<T>(p.grad_x, s);
   T* const grad_y = p.queries ? nullptr : rows_of<T>(p.grad_y, s);
   load_constants(memory, shape, s, p.w, p.shift);
-  StateReader<Engine, kWidth> state{shape, p.state + static_cast<int64_t>(s.head_row) * shape.feature_dim * head_dim, memory.state,
-                                    padded_features(shape.map, shape.feature_dim, kWidth)};
-  state.load_all(p.sum + static_cast<int64_t>(s.head_row) * shape.feature_dim, memory.sum);
+  StateReader<Engine, kWidth> state(memory, shape, s, p.state, p.sum, p.centre, p.queries);
   const FeatureContext context = feature_context(memory, shape, p.queries);
   const float floor = shape.eps * s.end;
   const auto add = [](float a, float b) { return a + b; };
@@ -184,7 +198,7 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
           const int feature = b * kWidth + Engine::column(j);
           const float z = feature < state.padded ? memory.sum[feature] : 0.f;
 #pragma unroll
-          for (int i = 0; i < Engine::kRows; ++i) sum_product[b][i] += rows.get(i, j) * z;
+          for (int i = 0; i < Engine::kRows; ++i) sum_product[b][i] += (taylor ? values[i][j] : rows.get(i, j)) * z;
         }
 #pragma unroll
         for (int i = 0; i < Engine::kRows; ++i) sum_product[b][i] = Engine::reduce_row(sum_product[b][i], add);
@@ -249,7 +263,12 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
       }
       if (p.queries) {
         factors.scale[i] = 1 / fmaxf(denominator, floor);
-        factors.bias[i] = denominator < floor ? 0.f : -numerator * factors.scale[i] * factors.scale[i];
+        factors.bias[i] = -numerator * factors.scale[i] * factors.scale[i];
+        const bool on_floor = denominator < floor;  // then the denominator is a constant, and the centre no longer falls out
+        if (__any_sync(~0u, on_floor)) {
+          const float along = dot_row<Engine, kWidth>(tile_y, row0, i, memory.centre, head_dim);
+          if (on_floor) factors.bias[i] = along * factors.scale[i];
+        }
         if (valid(i) && Engine::leads_row())
           store<float, 2>(p.token_scale + (static_cast<int64_t>(s.head_row) * shape.tokens + first + row0 + Engine::row(i)) * 2,
                           {factors.scale[i], factors.bias[i]});
@@ -301,8 +320,12 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
 #pragma unroll
       for (int i = 0; i < Engine::kRows; ++i)
 #pragma unroll
-        for (int j = 0; j < Engine::kColumns; ++j)
-          grad_values[i][j] = Engine::column(j) < shape.projected_dim ? grad_u[Engine::row(i) * kMaxProjected + Engine::column(j)] : 0.f;
+        for (int j = 0; j < Engine::kColumns; ++j) {  // dy in two parts, side by side: what the products' type holds of it, and the rest
+          const int column = Engine::column(j) % kMaxProjected;
+          const float value = column < shape.projected_dim && Engine::column(j) < 2 * kMaxProjected ? grad_u[Engine::row(i) * kMaxProjected + column] : 0.f;
+          const float first_part = to_float(from_float<Element>(value));
+          grad_values[i][j] = Engine::column(j) < kMaxProjected ? first_part : value - first_part;
+        }
       typename Engine::Rows rows;
       Engine::set_rows(rows, grad_values);
       phi.set_gradient(rows);
@@ -344,7 +367,7 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
     for (int c = 0; c < kWidth / kChunk; ++c) {
       if (c * kChunk >= head_dim) break;
       typename Engine::Chunk chunk = {};
-      Engine::multiply_transposed(chunk, tile_dy, row0, memory.w, c * kChunk, taylor ? kMaxProjected : kWidth);
+      Engine::multiply_transposed(chunk, tile_dy, row0, memory.w, c * kChunk, taylor ? 2 * kMaxProjected : kWidth);
       write_chunk<Engine>(grad_x, p.grad_x.token_stride, first + row0, shape.tokens, c, head_dim, chunk);
     }
     __syncthreads();
@@ -355,6 +378,12 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
   float* const out = p.partial_w + part * head_dim * shape.projected_dim;
   Engine::for_each(grad_w, [&](int r, int d, float value) {
     if (r < head_dim && d < shape.projected_dim) out[r * shape.projected_dim + d] = value;
+  });
+  if (!taylor || Engine::kScratchRows != 0) return;  // fp32 has no second part
+  __syncthreads();
+  Engine::for_each(grad_w, [&](int r, int d, float value) {
+    const int column = d - kMaxProjected;
+    if (r < head_dim && column >= 0 && column < shape.projected_dim) out[r * shape.projected_dim + column] += value;
   });
 }
 

@@ -33,8 +33,7 @@ cudaError_t launch_with_memory(void (*kernel)(Params, int), dim3 grid, Use use, 
   const int stages = bytes(2) <= shared_memory_limit() ? 2 : 1;
   const cudaError_t status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes(stages)));
   if (status != cudaSuccess) return status;
-  kernel<<<grid, kThreads, bytes(stages), params.shape.stream>>>(params, stages);
-  return cudaGetLastError();
+  return launch_kernel(kernel, grid, kThreads, bytes(stages), params.shape.stream, params, stages);
 }
 
 }  // namespace linden::cuda::linear_attention

@@ -20,6 +20,7 @@ int row_splits(const LinearAttentionShape& shape, int limit);
 // All are deterministic on one card and can be captured in a CUDA graph.
 cudaError_t launch_key_shift(const KeyShiftParams& params);
 cudaError_t launch_state(const StateParams& params);
+cudaError_t launch_centre(const CentreParams& params);
 cudaError_t launch_query(const QueryParams& params);
 cudaError_t launch_gradient(const GradientParams& params);
 // out[i] = sum over parts of partial[part, i], in their order.

@@ -48,7 +48,17 @@ struct StateParams {
   const float* shift;        // [B H, D]; exp only
   const float* token_scale;  // [B H, N, 2]: scale and weight; null: 1 and 1
   float* partial_state;      // [splits, B H, R, D]
-  float* partial_sum;        // [splits, B H, R]
+  float* partial_sum;        // [splits, B H, R], of the features as they are rounded for S
+  float* partial_exact_sum;  // [splits, B H, R], of unrounded ones, without weights; taylor2 only, else null
+};
+
+// c = sum_r z_r S_r / sum_r z_r^2, the row that z_r c comes nearest to all S_r with: README.md, "The centred state".
+struct CentreParams {
+  LinearAttentionShape shape;
+  float* state;              // [B H, R, D]; with exact_sum it becomes S + (exact z - z) c, the state that belongs to it
+  const float* sum;          // [B H, R], of the features as they are rounded in S
+  const float* exact_sum;    // [B H, R]; null: the same
+  float* centre;             // [B H, D]
 };
 
 // out_n = phi(q_n) S / max(phi(q_n) z, eps n_valid); rows of padding 0.
@@ -59,10 +69,11 @@ struct QueryParams {
   const float* shift;
   const float* state;        // [B H, R, D]
   const float* sum;          // [B H, R]
+  const float* centre;       // [B H, D]
 };
 
 // The gradient of one side. Queries: x = q, y = dO, state S, sum z; writes dq and token_scale. Keys: x = k, y = v, state dS,
-// sum dz; writes dk and dv.
+// sum dz of the centred denominators; writes dk and dv.
 struct GradientParams {
   LinearAttentionShape shape;
   bool queries;
@@ -72,7 +83,8 @@ struct GradientParams {
   const float* shift;
   const float* state;
   const float* sum;
-  float* token_scale;        // [B H, N, 2]: 1 / D_n and dd_n; queries only
+  const float* centre;       // [B H, D], of S: for both sides
+  float* token_scale;        // [B H, N, 2]: 1 / D_n and dd_n + dO_n c / D_n; queries only
   float* partial_w;          // [splits, B H, D, P]; null where the map has no W
 };
 

@@ -1,4 +1,4 @@
-// What is small: the maximum of k for the exp map, sums of the stretches' parts, and how many stretches there are.
+// What is small: the maximum of k for the exp map, the centre of S, sums of the stretches' parts, and how many stretches there are.
 #include <algorithm>
 
 #include "csrc/cuda/linear_attention/instantiate.cuh"
@@ -7,6 +7,8 @@
 namespace linden::cuda {
 namespace linear_attention {
 namespace {
+
+constexpr int kCentreThreads = 1024;  // few blocks: their threads must hide the loads' latency
 
 // 8 columns a thread, kThreads / (D / 8) rows at once.
 template <class T>
@@ -48,6 +50,40 @@ __global__ void sum_parts_kernel(const float* partial, float* out, int64_t eleme
   float total = 0;
   for (int part = 0; part < parts; ++part) total += partial[part * elements + i];
   out[i] = total;
+}
+
+// One block a head: `groups` threads share a column's rows. z is scaled by its largest, so that its squares stay in range.
+__global__ __launch_bounds__(kCentreThreads) void centre_kernel(const __grid_constant__ CentreParams p) {
+  __shared__ float largest[kCentreThreads], weighted[kCentreThreads], squares[kCentreThreads];
+  const int R = p.shape.feature_dim, D = p.shape.head_dim, groups = kCentreThreads / D, column = threadIdx.x % D, group = threadIdx.x / D;
+  float* const state = p.state + static_cast<int64_t>(blockIdx.x) * R * D;
+  const float* const sum = p.sum + static_cast<int64_t>(blockIdx.x) * R;
+  float local = 0;
+  for (int r = threadIdx.x; r < R; r += kCentreThreads) local = fmaxf(local, fabsf(sum[r]));
+  largest[threadIdx.x] = local;
+  __syncthreads();
+  for (int half = kCentreThreads / 2; half > 0; half /= 2) {
+    if (static_cast<int>(threadIdx.x) < half) largest[threadIdx.x] = fmaxf(largest[threadIdx.x], largest[threadIdx.x + half]);
+    __syncthreads();
+  }
+  const float scale = largest[0] > 0 ? 1 / largest[0] : 0.f;
+  float products = 0, square = 0;
+  if (group < groups)
+    for (int r = group; r < R; r += groups) {
+      const float z = sum[r] * scale;
+      products += z * state[r * D + column];
+      square += z * z;
+    }
+  weighted[threadIdx.x] = products;
+  squares[threadIdx.x] = square;
+  __syncthreads();
+  products = square = 0;
+  for (int other = 0; other < groups; ++other) products += weighted[other * D + column], square += squares[other * D + column];
+  const float centre = square > 0 ? products / square * scale : 0.f;
+  if (group == 0) p.centre[blockIdx.x * D + column] = centre;
+  if (!p.exact_sum || group >= groups) return;
+  const float* const exact = p.exact_sum + static_cast<int64_t>(blockIdx.x) * R;
+  for (int r = group; r < R; r += groups) state[r * D + column] += (exact[r] - sum[r]) * centre;
 }
 
 int multiprocessors() {
@@ -118,21 +154,21 @@ int row_splits(const LinearAttentionShape& shape, int limit) {
 cudaError_t launch_key_shift(const KeyShiftParams& p) {
   const LinearAttentionShape& shape = p.shape;
   const unsigned rows = shape.batch * shape.heads;
-  switch (shape.type) {
-    case FloatType::kBFloat16: key_shift_kernel<__nv_bfloat16><<<rows * shape.splits, kThreads, 0, shape.stream>>>(p); break;
-    case FloatType::kFloat16: key_shift_kernel<__half><<<rows * shape.splits, kThreads, 0, shape.stream>>>(p); break;
-    default: key_shift_kernel<float><<<rows * shape.splits, kThreads, 0, shape.stream>>>(p); break;
-  }
-  const cudaError_t status = cudaGetLastError();
+  const auto kernel = shape.type == FloatType::kBFloat16  ? key_shift_kernel<__nv_bfloat16>
+                      : shape.type == FloatType::kFloat16 ? key_shift_kernel<__half>
+                                                          : key_shift_kernel<float>;
+  const cudaError_t status = launch_kernel(kernel, rows * shape.splits, kThreads, 0, shape.stream, p);
   if (status != cudaSuccess) return status;
   const int64_t elements = static_cast<int64_t>(rows) * shape.head_dim;
-  max_parts_kernel<<<blocks_for(elements), 256, 0, shape.stream>>>(p.partial, p.shift, elements, shape.splits);
-  return cudaGetLastError();
+  return launch_kernel(max_parts_kernel, blocks_for(elements), 256, 0, shape.stream, p.partial, p.shift, elements, shape.splits);
+}
+
+cudaError_t launch_centre(const CentreParams& p) {
+  return launch_kernel(centre_kernel, static_cast<unsigned>(p.shape.batch * p.shape.heads), kCentreThreads, 0, p.shape.stream, p);
 }
 
 cudaError_t launch_sum_parts(const float* partial, float* out, int64_t elements, int parts, cudaStream_t stream) {
-  sum_parts_kernel<<<blocks_for(elements), 256, 0, stream>>>(partial, out, elements, parts);
-  return cudaGetLastError();
+  return launch_kernel(sum_parts_kernel, blocks_for(elements), 256, 0, stream, partial, out, elements, parts);
 }
 
 cudaError_t launch_sum_projection(const float* partial, float* out, const LinearAttentionShape& shape) {

@@ -1,4 +1,4 @@
-// out_n = phi(q_n) S / max(phi(q_n) z, eps n_valid). One block of threads a stretch of tokens.
+// out_n = phi(q_n) S / max(phi(q_n) z, eps n_valid), of the centred S. One block of threads a stretch of tokens.
 #include "csrc/cuda/linear_attention/instantiate.cuh"
 #include "csrc/cuda/linear_attention/launch.h"
 
@@ -9,20 +9,18 @@ namespace {
 template <class Engine, class T, int kWidth>
 __global__ __launch_bounds__(kThreads) void query_kernel(const __grid_constant__ QueryParams p, int stages) {
   using Element = typename Engine::Element;
-  extern __shared__ __align__(16) unsigned char shared[];
   const LinearAttentionShape& shape = p.shape;
-  Memory<Engine, kWidth> memory(shared, shape, Use::kQuery, stages);
+  Memory<Engine, kWidth> memory(dynamic_shared_memory(), shape, Use::kQuery, stages);
   const Stretch s = this_stretch(shape, Engine::kTokens);
   const int row0 = threadIdx.x / 32 * Engine::kWarpRows, head_dim = shape.head_dim;
   const int blocks = feature_blocks(shape.map, shape.feature_dim, kWidth);
   const T* const x = rows_of<const T>(p.x, s);
   T* const out = rows_of<T>(p.out, s);
   load_constants(memory, shape, s, p.w, p.shift);
-  StateReader<Engine, kWidth> state{shape, p.state + static_cast<int64_t>(s.head_row) * shape.feature_dim * head_dim, memory.state,
-                                    padded_features(shape.map, shape.feature_dim, kWidth)};
-  state.load_all(p.sum + static_cast<int64_t>(s.head_row) * shape.feature_dim, memory.sum);
+  StateReader<Engine, kWidth> state(memory, shape, s, p.state, p.sum, p.centre, /*queries=*/true);
   const FeatureContext context = feature_context(memory, shape, true);
   const float floor = shape.eps * s.end;
+  const bool taylor = shape.map == FeatureMap::kTaylor2;  // its terms cancel in the denominator, which therefore is of unrounded features
 
   write_zeros(out, p.out.token_stride, padding_tiles(s, Engine::kTokens, shape.tokens), head_dim);
   const auto load = [&](int first, int stage) {
@@ -48,14 +46,15 @@ __global__ __launch_bounds__(kThreads) void query_kernel(const __grid_constant__
         const int feature = b * kWidth + Engine::column(j);
         const float z = feature < state.padded ? memory.sum[feature] : 0.f;
 #pragma unroll
-        for (int i = 0; i < Engine::kRows; ++i) denominator[i] += phi[b].get(i, j) * z;
+        for (int i = 0; i < Engine::kRows; ++i) denominator[i] += (taylor ? values[i][j] : phi[b].get(i, j)) * z;
       }
     }
-    float inverse[Engine::kRows];
+    float inverse[Engine::kRows], share[Engine::kRows];  // share: of the centre; 1 above the floor
 #pragma unroll
     for (int i = 0; i < Engine::kRows; ++i) {
       const float total = Engine::reduce_row(denominator[i], [](float a, float b) { return a + b; });
       inverse[i] = 1 / fmaxf(total, floor);
+      share[i] = total < floor ? total * inverse[i] : 1.f;
     }
 #pragma unroll
     for (int c = 0; c < kWidth / kChunk; ++c) {
@@ -69,10 +68,12 @@ __global__ __launch_bounds__(kThreads) void query_kernel(const __grid_constant__
         Engine::multiply(chunk, phi[b], memory.scratch, row0, state.tile, b * kWidth, state.column(c), min(kWidth, state.padded - b * kWidth));
       }
 #pragma unroll
-      for (int i = 0; i < Engine::kRows; ++i)
+      for (int j = 0; j < Engine::kChunkColumns; ++j) {
+        const float centre = memory.centre[c * kChunk + Engine::column(j)];
 #pragma unroll
-        for (int j = 0; j < Engine::kChunkColumns; ++j)
-          chunk[i][j] = first + row0 + Engine::row(i) < s.end ? chunk[i][j] * inverse[i] : 0.f;
+        for (int i = 0; i < Engine::kRows; ++i)
+          chunk[i][j] = first + row0 + Engine::row(i) < s.end ? chunk[i][j] * inverse[i] + share[i] * centre : 0.f;
+      }
       write_chunk<Engine>(out, p.out.token_stride, first + row0, shape.tokens, c, head_dim, chunk);
     }
   });

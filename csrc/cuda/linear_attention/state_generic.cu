@@ -11,9 +11,8 @@ template <class Engine, class T, int kWidth>
 __global__ __launch_bounds__(kThreads) void state_kernel(const __grid_constant__ StateParams p, int stages) {
   using Element = typename Engine::Element;
   constexpr int kRowGroups = 2 * kThreads / kWidth;  // threads that share a pair of columns
-  extern __shared__ __align__(16) unsigned char shared[];
   const LinearAttentionShape& shape = p.shape;
-  Memory<Engine, kWidth> memory(shared, shape, Use::kState, stages);
+  Memory<Engine, kWidth> memory(dynamic_shared_memory(), shape, Use::kState, stages);
   const Stretch s = this_stretch(shape, Engine::kTokens);
   const int block = blockIdx.y, row0 = threadIdx.x / 32 * Engine::kWarpRows, head_dim = shape.head_dim;
   const T* const x = rows_of<const T>(p.x, s);
@@ -23,6 +22,7 @@ __global__ __launch_bounds__(kThreads) void state_kernel(const __grid_constant__
 
   typename Engine::Outer sum = {};
   float column_sum[2] = {};  // this thread's two columns, over its share of every tile's rows
+  float exact_sum = 0;       // of feature threadIdx.x % kWidth
   const auto load = [&](int first, int stage) {
     load_rows<T, Element, kWidth>(memory.x_at(stage), x, p.x.token_stride, first, Engine::kTokens, s.end, head_dim);
     load_rows<T, Element, kWidth>(memory.y_at(stage), y, p.y.token_stride, first, Engine::kTokens, s.end, head_dim);
@@ -59,6 +59,9 @@ __global__ __launch_bounds__(kThreads) void state_kernel(const __grid_constant__
       column_sum[0] += to_float(pair.element[0]) * weight;
       column_sum[1] += to_float(pair.element[1]) * weight;
     }
+    if (p.partial_exact_sum)
+      for (int row = threadIdx.x / kWidth; row < min(Engine::kTokens, s.end - first); row += kThreads / kWidth)
+        exact_sum += taylor_feature<Engine>(context, row, block * kWidth + threadIdx.x % kWidth);
   });
 
   const auto feature = [&](int f) { return feature_of(shape.map, shape.feature_dim, head_dim, kWidth, block * kWidth + f); };
@@ -76,6 +79,15 @@ __global__ __launch_bounds__(kThreads) void state_kernel(const __grid_constant__
     float total = 0;
     for (int group = 0; group < kRowGroups; ++group) total += group_sums[group * kWidth + f];
     if (feature(f) >= 0) p.partial_sum[part * shape.feature_dim + feature(f)] = total;
+  }
+  if (!p.partial_exact_sum) return;
+  __syncthreads();
+  group_sums[threadIdx.x] = exact_sum;
+  __syncthreads();
+  for (int f = threadIdx.x; f < kWidth; f += kThreads) {
+    float total = 0;
+    for (int other = f; other < kThreads; other += kWidth) total += group_sums[other];
+    if (feature(f) >= 0) p.partial_exact_sum[part * shape.feature_dim + feature(f)] = total;
   }
 }
 

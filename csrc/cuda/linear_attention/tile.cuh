@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "csrc/cuda/device.cuh"
 #include "csrc/cuda/linear_attention/config.h"
 #include "csrc/cuda/vector.cuh"
 
@@ -19,14 +20,6 @@ struct Tile {
   __device__ E* piece(int row, int piece) const { return data + row * stride + (piece ^ (row & 7)) * kPiece; }
   __device__ E& at(int row, int column) const { return piece(row, column / kPiece)[column % kPiece]; }
 };
-
-__device__ inline uint32_t shared_address(const void* pointer) { return static_cast<uint32_t>(__cvta_generic_to_shared(pointer)); }
-
-// 16 bytes from global to shared memory without registers; zeros where not `valid`.
-__device__ inline void copy_piece(void* to, const void* from, bool valid) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(valid ? 16 : 0) : "memory");
-}
-__device__ inline void finish_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 // Rows first .. first + rows of an activation (those from `end` on and columns from D on are zero) to a tile. Call
 // finish_copies() and __syncthreads() before use. `base` points at the sample and head.

@@ -1,5 +1,6 @@
 // One thread makes the four normals of one Philox block: counter (block, step, index), key from the host.
 // Philox4x32-10: Salmon et al., SC 2011. Box-Muller: r = sqrt(-2 ln u1), (r cos, r sin)(2 pi u2).
+#include "csrc/cuda/device.cuh"
 #include "csrc/cuda/philox_normal/launch.h"
 
 namespace linden::cuda {
@@ -51,8 +52,7 @@ cudaError_t launch_philox_normal(const PhiloxNormalParams& params) {
   if (params.num_rows == 0 || params.row_size == 0) return cudaSuccess;
   const int64_t blocks = (params.row_size + 4 * kThreads - 1) / (4 * kThreads);
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(params.num_rows));
-  philox_normal_kernel<<<grid, kThreads, 0, params.stream>>>(params);
-  return cudaGetLastError();
+  return launch_kernel(philox_normal_kernel, grid, kThreads, 0, params.stream, params);
 }
 
 }  // namespace linden::cuda

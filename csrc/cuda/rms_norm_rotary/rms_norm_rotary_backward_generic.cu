@@ -3,6 +3,7 @@
 // gradient is summed in its registers and written once a block.
 #include "csrc/cuda/rms_norm_rotary/device.cuh"
 #include "csrc/cuda/rms_norm_rotary/launch.h"
+#include "csrc/cuda/device.cuh"
 
 namespace linden::cuda {
 namespace {
@@ -75,8 +76,7 @@ __global__ void __launch_bounds__(kMaxRowThreads) backward_kernel(RmsNormRotaryB
 template <class T>
 cudaError_t launch(const RmsNormRotaryBackwardParams& p) {
   const int64_t blocks = rms_norm_rotary_backward_blocks(p.batch * p.tokens, p.width);
-  backward_kernel<T><<<static_cast<unsigned>(blocks), row_threads(p.width), 0, p.stream>>>(p);
-  return cudaGetLastError();
+  return launch_kernel(backward_kernel<T>, static_cast<unsigned>(blocks), row_threads(p.width), 0, p.stream, p);
 }
 
 }  // namespace

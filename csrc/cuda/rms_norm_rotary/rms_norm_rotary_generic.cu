@@ -2,6 +2,7 @@
 // row on its way while it sums the present one.
 #include "csrc/cuda/rms_norm_rotary/device.cuh"
 #include "csrc/cuda/rms_norm_rotary/launch.h"
+#include "csrc/cuda/device.cuh"
 
 namespace linden::cuda {
 namespace {
@@ -57,8 +58,7 @@ __global__ void __launch_bounds__(kMaxRowThreads) forward_kernel(RmsNormRotaryPa
 template <class T>
 cudaError_t launch(const RmsNormRotaryParams& p) {
   const int64_t blocks = row_blocks(p.batch * p.tokens, p.width, rms_norm_forward_threads(sizeof(T)));
-  forward_kernel<T><<<static_cast<unsigned>(blocks), row_threads(p.width), 0, p.stream>>>(p);
-  return cudaGetLastError();
+  return launch_kernel(forward_kernel<T>, static_cast<unsigned>(blocks), row_threads(p.width), 0, p.stream, p);
 }
 
 }  // namespace
