@@ -27,8 +27,10 @@ __device__ inline uint32_t shared_address(const void* pointer) { return static_c
 __device__ inline void copy_piece(void* to, const void* from, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(valid ? 16 : 0) : "memory");
 }
-// This thread's copies have arrived.
+// This thread's copies have arrived: all, or all but those that it began after its last commit_copies() but one.
 __device__ inline void finish_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+__device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+__device__ inline void finish_copies_but_last() { asm volatile("cp.async.wait_group 1;" ::: "memory"); }
 
 // Four 8x8 matrices of 16-bit elements; `row`: the shared address of the 16 bytes that this lane points to. Matrix i has the rows of
 // lanes 8 i .. 8 i + 7; a lane gets two neighbours of row lane / 4, or of column lane / 4 when transposed.
@@ -45,6 +47,9 @@ __device__ inline void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint3
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
+
+// __syncthreads() of warps that stand at different places of a kernel.
+__device__ inline void sync_from_anywhere() { asm volatile("bar.sync 0;" ::: "memory"); }
 
 }  // namespace linden::cuda
 

@@ -160,7 +160,7 @@ LinearAttentionForward linear_attention_forward_cuda(const LinearAttentionInputs
   result.key_sum = state.exact_sum.defined() ? state.exact_sum : state.sum;
   result.out = at::empty(p.in.q.sizes(), p.in.q.options());
   cuda::LinearAttentionShape shape = p.shape;
-  shape.splits = cuda::row_splits(shape, std::numeric_limits<int>::max());
+  shape.splits = cuda::query_splits(shape);
   C10_CUDA_CHECK(cuda::launch_query({.shape = shape, .x = rows(p.in.q), .out = rows(result.out), .w = data_or_null(p.in.w_q), .shift = floats_or_null(result.key_shift),
                                      .state = result.state.const_data_ptr<float>(), .sum = result.key_sum.const_data_ptr<float>(), .centre = centre.const_data_ptr<float>()}));
   return result;
@@ -173,7 +173,7 @@ LinearAttentionGradients linear_attention_backward_cuda(const at::Tensor& grad_o
   const at::Tensor grad = aligned(grad_out);
   const int64_t B = p.shape.batch, N = p.shape.tokens, H = p.shape.heads, D = p.shape.head_dim, P = p.shape.projected_dim;
   cuda::LinearAttentionShape shape = p.shape;
-  shape.splits = cuda::row_splits(shape, P > 0 ? split_limit(B * H * D * P * 4) : std::numeric_limits<int>::max());
+  shape.splits = cuda::gradient_splits(shape, P > 0 ? split_limit(B * H * D * P * 4) : std::numeric_limits<int>::max());
   ProjectionParts parts;
   if (P > 0) parts.partial = at::empty({shape.splits, B, H, D, P}, sums_options(p.in.q));
   const State saved_state{saved.state.contiguous(), saved.key_sum.contiguous(), {}};

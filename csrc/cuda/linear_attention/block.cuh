@@ -35,8 +35,14 @@ __host__ __device__ inline int projection_stride(FeatureMap map, int width, int 
   return map == FeatureMap::kTaylor2 ? 8 * 16 / element_size : width;  // d <= 16 columns; a tile has 8 pieces a row or more
 }
 
+// Blocks of the query kernel that a multiprocessor is to hold at once. Two, so that one loads and makes features while the other
+// multiplies: where registers allow it (bf16, one block of features).
+template <class Engine, bool kProjects>
+constexpr int kQueryBlocks = Engine::kScratchRows == 0 && !kProjects ? 2 : 1;
+
 // kGradientShared: the gradient with the features in shared memory rather than in registers.
 enum class Use { kState, kQuery, kGradient, kGradientShared };
+__host__ __device__ constexpr int most_stages(Use use) { return use == Use::kState ? 3 : 2; }
 
 // Shared memory, in order. The host adds up the same sizes by carving from a null pointer.
 template <class Engine, int kWidth>
@@ -76,7 +82,7 @@ struct Memory {
       sum = floats(padded);
       centre = floats(kWidth);
     } else {
-      weights = floats(Engine::kTokens);
+      weights = floats(stages * Engine::kTokens);
     }
     if (shape.map == FeatureMap::kExp) shift = floats(kWidth);
     if (taylor) {
@@ -127,12 +133,12 @@ __device__ void load_constants(const Memory<Engine, kWidth>& memory, const Linea
     load_matrix(memory.w, from, shape.head_dim, shape.projected_dim, kWidth, memory.w.stride);
     if (shape.map == FeatureMap::kTaylor2) {  // once more, for the second part of dy
       __syncthreads();
-      for (int i = threadIdx.x; i < shape.head_dim * shape.projected_dim; i += kThreads)
+      for (int i = threadIdx.x; i < shape.head_dim * shape.projected_dim; i += blockDim.x)
         memory.w.at(i / shape.projected_dim, kMaxProjected + i % shape.projected_dim) = from[i];
     }
   }
   if (shape.map == FeatureMap::kExp)
-    for (int c = threadIdx.x; c < kWidth; c += kThreads) memory.shift[c] = c < shape.head_dim ? shift[s.head_row * shape.head_dim + c] : 0.f;
+    for (int c = threadIdx.x; c < kWidth; c += blockDim.x) memory.shift[c] = c < shape.head_dim ? shift[s.head_row * shape.head_dim + c] : 0.f;
   if (shape.map == FeatureMap::kTaylor2) TaylorTable::fill(memory.pairs, shape.projected_dim);
 }
 

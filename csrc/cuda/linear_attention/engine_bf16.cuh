@@ -166,11 +166,11 @@ struct Bf16Engine {
     pack(out, c);
   }
 
-  // The sum over the tile's tokens of a[t][r] b[t][d], all threads together: warp w has 16 kM rows r and 8 kN columns d.
+  // The sum over the tile's tokens of a[t][r] b[t][d], kThreads threads together: warp w has 16 kM rows r and 8 kN columns d.
   static constexpr int kM = kWidth / 64, kN = kWidth / 16;
   using Outer = float[kM][kN][4];
-  __device__ static void add_outer(Outer& sum, Tile<Element> a, Tile<Element> b) {
-    const int warp = threadIdx.x / 32, r0 = warp / 2 * 16 * kM, d0 = warp % 2 * 8 * kN;
+  __device__ static void add_outer(Outer& sum, Tile<Element> a, Tile<Element> b, int thread = threadIdx.x) {
+    const int warp = thread / 32, r0 = warp / 2 * 16 * kM, d0 = warp % 2 * 8 * kN;
     const Lanes left = along(a, 0), right = down(b, 0);
 #pragma unroll 2
     for (int k = 0; k < kTokens; k += 16) {
@@ -191,8 +191,8 @@ struct Bf16Engine {
     }
   }
   template <class F>
-  __device__ static void for_each(const Outer& sum, F body) {  // body(r, d, value)
-    const int warp = threadIdx.x / 32, r0 = warp / 2 * 16 * kM, d0 = warp % 2 * 8 * kN;
+  __device__ static void for_each(const Outer& sum, F body, int thread = threadIdx.x) {  // body(r, d, value)
+    const int warp = thread / 32, r0 = warp / 2 * 16 * kM, d0 = warp % 2 * 8 * kN;
 #pragma unroll
     for (int m = 0; m < kM; ++m)
 #pragma unroll

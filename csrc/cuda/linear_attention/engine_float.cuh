@@ -89,8 +89,8 @@ struct FloatEngine {
   // Thread (y, x) of 16 x 16 has rows 4 y + 64 m + {0 .. 3} and columns 4 x + 64 n + {0 .. 3}.
   static constexpr int kM = kWidth / 64;
   using Outer = float[kM][kM][4][4];
-  __device__ static void add_outer(Outer& sum, Tile<Element> a, Tile<Element> b) {
-    const int y = threadIdx.x / 16, x = threadIdx.x % 16;
+  __device__ static void add_outer(Outer& sum, Tile<Element> a, Tile<Element> b, int thread = threadIdx.x) {
+    const int y = thread / 16, x = thread % 16;
 #pragma unroll 4
     for (int t = 0; t < kTokens; ++t) {
       Vector<float, 4> left[kM], right[kM];
@@ -110,8 +110,8 @@ struct FloatEngine {
     }
   }
   template <class F>
-  __device__ static void for_each(const Outer& sum, F body) {
-    const int y = threadIdx.x / 16, x = threadIdx.x % 16;
+  __device__ static void for_each(const Outer& sum, F body, int thread = threadIdx.x) {
+    const int y = thread / 16, x = thread % 16;
 #pragma unroll
     for (int m = 0; m < kM; ++m)
 #pragma unroll

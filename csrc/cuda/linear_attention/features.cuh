@@ -32,7 +32,7 @@ struct TaylorTable {
   // (i, j) of a pair's feature in one byte, for a table in shared memory.
   __device__ static void fill(uint8_t* table, int projected_dim) {
     const TaylorTable self{projected_dim};
-    for (int n = threadIdx.x; n < projected_dim * projected_dim; n += kThreads) {
+    for (int n = threadIdx.x; n < projected_dim * projected_dim; n += blockDim.x) {
       const int i = n / projected_dim, j = n % projected_dim;
       if (i <= j) table[self.pair(i, j)] = static_cast<uint8_t>(i * 16 + j);
     }
@@ -90,8 +90,9 @@ __device__ float taylor_feature(const FeatureContext& context, int row, int p) {
   return u[i] * u[j] * (i == j ? 0.70710678118654752f : 1.f);
 }
 
-// Block `block` of phi, of values = x W or x (they are overwritten). first_row: of the warp in its tile.
-template <class Engine, int kWidth>
+// Block `block` of phi, of values = x W or x (they are overwritten). first_row: of the warp in its tile. kProjects: of the maps with a W,
+// else of the others; to know it when it is compiled saves registers.
+template <class Engine, int kWidth, bool kProjects>
 __device__ void features(const FeatureContext& context, float (&values)[Engine::kRows][Engine::kColumns], int block, int first_row) {
   const int head_dim = context.head_dim;
   const auto for_each = [&](auto function) {
@@ -100,55 +101,54 @@ __device__ void features(const FeatureContext& context, float (&values)[Engine::
 #pragma unroll
       for (int j = 0; j < Engine::kColumns; ++j) values[i][j] = holds_column<Engine>(j, head_dim) ? function(values[i][j], Engine::column(j)) : 0.f;
   };
-  switch (context.map) {
-    case FeatureMap::kHedgehog:
-      if (block == 1) for_each([](float y, int) { return -y; });
+  if constexpr (kProjects) {
+    if (context.map == FeatureMap::kHedgehog) {
+      const float sign = block == 1 ? -1.f : 1.f;
+      for_each([sign](float y, int) { return sign * y; });
       softmax_rows<Engine>(values, head_dim);
-      break;
-    case FeatureMap::kSoftmax: softmax_rows<Engine>(values, head_dim); break;
-    case FeatureMap::kEluPlusOne: for_each([](float x, int) { return x > 0 ? x + 1 : exponential<Engine>(x); }); break;
-    case FeatureMap::kRelu: for_each([](float x, int) { return fmaxf(x, 0.f); }); break;
-    case FeatureMap::kExp:
-      if (context.queries) {
-        for_each([&](float x, int column) { return x + context.shift[column]; });
-        softmax_rows<Engine>(values, head_dim);
-      } else {
-        for_each([&](float x, int column) { return exponential<Engine>(x - context.shift[column]); });
-      }
-      break;
-    case FeatureMap::kTaylor2:
+    } else {
 #pragma unroll
       for (int i = 0; i < Engine::kRows; ++i)
 #pragma unroll
         for (int j = 0; j < Engine::kColumns; ++j)
           values[i][j] = taylor_feature<Engine>(context, first_row + Engine::row(i), block * kWidth + Engine::column(j));
-      break;
+    }
+  } else {
+    const bool shifts = context.map == FeatureMap::kExp;
+    if (shifts) for_each([&](float x, int column) { return x + (context.queries ? context.shift[column] : -context.shift[column]); });
+    if (context.map == FeatureMap::kEluPlusOne) for_each([](float x, int) { return x > 0 ? x + 1 : exponential<Engine>(x); });
+    else if (context.map == FeatureMap::kRelu) for_each([](float x, int) { return fmaxf(x, 0.f); });
+    else if (shifts && !context.queries) for_each([](float x, int) { return exponential<Engine>(x); });
+    else softmax_rows<Engine>(values, head_dim);
   }
 }
 
-// x W, or x itself, as values.
-template <class Engine, int kWidth>
+// x W (kProjects), or x itself, as values. Of taylor2: x W to u, and no values.
+template <class Engine, int kWidth, bool kProjects>
 __device__ void project(const FeatureContext& context, Tile<typename Engine::Element> x, int first_row, Tile<typename Engine::Element> w,
                         float* u, float (&values)[Engine::kRows][Engine::kColumns]) {
-  const bool narrow = context.map == FeatureMap::kTaylor2;
+  const bool narrow = kProjects && context.map == FeatureMap::kTaylor2;
 #pragma unroll
   for (int c = 0; c < kWidth / kChunk; ++c) {
     if (narrow && c > 0) break;
     typename Engine::Chunk chunk = {};
-    if (context.projected_dim == 0) Engine::read_chunk(chunk, x, first_row, c);
-    else Engine::multiply_tile(chunk, x, first_row, w, 0, c * kChunk);
+    // Never false with kProjects: the branch keeps ptxas from starting all chunks' loads at once, which spills.
+    if (kProjects && context.projected_dim > 0) Engine::multiply_tile(chunk, x, first_row, w, 0, c * kChunk);
+    else Engine::read_chunk(chunk, x, first_row, c);
 #pragma unroll
     for (int i = 0; i < Engine::kRows; ++i)
 #pragma unroll
       for (int j = 0; j < Engine::kChunkColumns; ++j) values[i][c * Engine::kChunkColumns + j] = chunk[i][j];
   }
-  if (!narrow) return;
+  if constexpr (kProjects) {
+    if (!narrow) return;
 #pragma unroll
-  for (int i = 0; i < Engine::kRows; ++i)
+    for (int i = 0; i < Engine::kRows; ++i)
 #pragma unroll
-    for (int j = 0; j < Engine::kChunkColumns; ++j)
-      if (Engine::column(j) < kMaxProjected) u[(first_row + Engine::row(i)) * kMaxProjected + Engine::column(j)] = values[i][j];
-  __syncwarp();
+      for (int j = 0; j < Engine::kChunkColumns; ++j)
+        if (Engine::column(j) < kMaxProjected) u[(first_row + Engine::row(i)) * kMaxProjected + Engine::column(j)] = values[i][j];
+    __syncwarp();
+  }
 }
 
 }  // namespace linden::cuda::linear_attention

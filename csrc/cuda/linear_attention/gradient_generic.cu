@@ -7,22 +7,24 @@ namespace linear_attention {
 namespace {
 
 // Of one row: dphi = scale (y S^T) + bias z; mean[b] = <phi, dphi> over block b.
-template <class Engine, int kWidth>
+template <class Engine, int kBlocks>
 struct RowFactors {
-  float scale[Engine::kRows], bias[Engine::kRows], mean[kMaxBlocks<kWidth>][Engine::kRows];
+  float scale[Engine::kRows], bias[Engine::kRows], mean[kBlocks][Engine::kRows];
 };
 
 // The features of a warp's rows, and then dy, in registers: what fits every card. Columns have to be known when it is compiled.
-template <class Engine, int kWidth>
+// kMapProjects: for maps with a W; the others have one block of features, and the registers of dW's sum for y S^T.
+template <class Engine, int kWidth, bool kMapProjects>
 struct RegisterFeatures {
   static constexpr Use kUse = Use::kGradient;
   static constexpr int kUnroll = kWidth / kChunk;  // of loops over chunks of columns
   static constexpr bool kKeepsProjection = false;  // there is no room: y is made again for a second block
-  static constexpr bool kProjects = true;          // if the map has a W
+  static constexpr bool kProjects = kMapProjects;
+  static constexpr int kBlocks = kMapProjects ? kMaxBlocks<kWidth> : 1;
   using Element = typename Engine::Element;
   Tile<Element> scratch, y;  // dy lies over y in the end
   int row0;
-  typename Engine::Rows rows[kMaxBlocks<kWidth>], gradient;
+  typename Engine::Rows rows[kBlocks], gradient;
 
   __device__ RegisterFeatures(const Memory<Engine, kWidth>& memory, Tile<Element> tile_y, int first_row) : scratch(memory.scratch), y(tile_y), row0(first_row) {}
   __device__ void set(int b, const typename Engine::Rows& values) { rows[b] = values; }
@@ -46,14 +48,14 @@ struct RegisterFeatures {
   }
 };
 
-// The same in shared memory, where a card has enough: no registers spill. dy replaces block 0 chunk by chunk. kMapProjects: for maps
-// with a W; the others have one block of features, and the registers of dW's sum for y S^T.
+// The same in shared memory, where a card has enough: no registers spill. dy replaces block 0 chunk by chunk.
 template <class Engine, int kWidth, bool kMapProjects>
 struct SharedFeatures {
   static constexpr Use kUse = Use::kGradientShared;
   static constexpr int kUnroll = 1;
   static constexpr bool kKeepsProjection = true;
   static constexpr bool kProjects = kMapProjects;
+  static constexpr int kBlocks = kMapProjects ? kMaxBlocks<kWidth> : 1;
   using Element = typename Engine::Element;
   Tile<Element> tile;  // [blocks kTokens, kWidth]
   int row0;
@@ -76,9 +78,9 @@ struct SharedFeatures {
 };
 
 // Adds dy of a chunk of block b, from phi and dphi, to grad. All maps but taylor2; the map is chosen outside the loops.
-template <class Engine, int kWidth>
+template <class Engine, int kBlocks>
 __device__ void add_map_gradient(FeatureMap map, int b, const typename Engine::Chunk& phi, const typename Engine::Chunk& grad_phi,
-                                 const RowFactors<Engine, kWidth>& factors, typename Engine::Chunk& grad) {
+                                 const RowFactors<Engine, kBlocks>& factors, typename Engine::Chunk& grad) {
   const auto for_each = [&](auto function) {
 #pragma unroll
     for (int i = 0; i < Engine::kRows; ++i)
@@ -138,12 +140,13 @@ __device__ float dot_row(Tile<typename Engine::Element> tile, int first_row, int
 template <class Engine, class Features, class T, int kWidth>
 __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constant__ GradientParams p, int stages) {
   using Element = typename Engine::Element;
+  constexpr int kBlocks = Features::kBlocks;
   const LinearAttentionShape& shape = p.shape;
   Memory<Engine, kWidth> memory(dynamic_shared_memory(), shape, Features::kUse, stages);
   const Stretch s = this_stretch(shape, Engine::kTokens);
   const int warp = threadIdx.x / 32, row0 = warp * Engine::kWarpRows, head_dim = shape.head_dim;
   const int blocks = Features::kProjects ? feature_blocks(shape.map, shape.feature_dim, kWidth) : 1;
-  const bool taylor = Features::kProjects && shape.map == FeatureMap::kTaylor2, projects = Features::kProjects && shape.projected_dim > 0;
+  const bool taylor = Features::kProjects && shape.map == FeatureMap::kTaylor2, projects = Features::kProjects;
   const T* const x = rows_of<const T>(p.x, s);
   const T* const y = rows_of<const T>(p.y, s);
   T* const grad_x = rows_of<T>(p.grad_x, s);
@@ -167,12 +170,12 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
 
     // phi, and its products with z
     Features phi(memory, tile_y, row0);
-    RowFactors<Engine, kWidth> factors;
-    float sum_product[kMaxBlocks<kWidth>][Engine::kRows] = {}, state_product[kMaxBlocks<kWidth>][Engine::kRows] = {};
+    RowFactors<Engine, kBlocks> factors;
+    float sum_product[kBlocks][Engine::kRows] = {}, state_product[kBlocks][Engine::kRows] = {};
     {
       float kept[Engine::kRows][Engine::kColumns];  // y, for the second block
 #pragma unroll
-      for (int b = 0; b < kMaxBlocks<kWidth>; ++b) {
+      for (int b = 0; b < kBlocks; ++b) {
         if (b >= blocks) break;
         float values[Engine::kRows][Engine::kColumns];
         if (Features::kKeepsProjection && b > 0) {
@@ -181,7 +184,7 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
 #pragma unroll
             for (int j = 0; j < Engine::kColumns; ++j) values[i][j] = kept[i][j];
         } else if (b == 0 || !taylor) {
-          project<Engine, kWidth>(context, tile_x, row0, memory.w, memory.u, values);
+          project<Engine, kWidth, Features::kProjects>(context, tile_x, row0, memory.w, memory.u, values);
           if (Features::kKeepsProjection) {
 #pragma unroll
             for (int i = 0; i < Engine::kRows; ++i)
@@ -189,7 +192,7 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
               for (int j = 0; j < Engine::kColumns; ++j) kept[i][j] = values[i][j];
           }
         }
-        features<Engine, kWidth>(context, values, b, row0);
+        features<Engine, kWidth, Features::kProjects>(context, values, b, row0);
         typename Engine::Rows rows;
         Engine::set_rows(rows, values);
         phi.set(b, rows);
@@ -232,7 +235,7 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
         typename Engine::Chunk total = {}, y_chunk;
         Engine::read_chunk(y_chunk, tile_y, row0, c);
 #pragma unroll
-        for (int b = 0; b < kMaxBlocks<kWidth>; ++b) {
+        for (int b = 0; b < kBlocks; ++b) {
           if (b >= blocks) break;
           typename Engine::Chunk chunk = {};
           phi.multiply(chunk, b, state.tile, state.column(c), min(kWidth, state.padded - b * kWidth));
@@ -255,7 +258,7 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
     for (int i = 0; i < Engine::kRows; ++i) {
       float denominator = 0, numerator = 0;
 #pragma unroll
-      for (int b = 0; b < kMaxBlocks<kWidth>; ++b) {
+      for (int b = 0; b < kBlocks; ++b) {
         if (b >= blocks) break;
         state_product[b][i] = Engine::reduce_row(state_product[b][i], add);
         numerator += state_product[b][i];
@@ -276,7 +279,7 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
         factors.scale[i] = factors.bias[i] = 1;
       }
 #pragma unroll
-      for (int b = 0; b < kMaxBlocks<kWidth>; ++b) factors.mean[b][i] = factors.scale[i] * state_product[b][i] + factors.bias[i] * sum_product[b][i];
+      for (int b = 0; b < kBlocks; ++b) factors.mean[b][i] = factors.scale[i] * state_product[b][i] + factors.bias[i] * sum_product[b][i];
     }
 
     // dphi, and through the map to dy
@@ -340,7 +343,7 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
           for (int j = 0; j < Engine::kChunkColumns; ++j) chunk[i][j] = kept_gradient[i][c * Engine::kChunkColumns + j];
         scale_gradient(chunk, c * kChunk, 0);
         phi.read(features, 0, c);
-        add_map_gradient<Engine, kWidth>(shape.map, 0, features, chunk, factors, grad);
+        add_map_gradient<Engine, kBlocks>(shape.map, 0, features, chunk, factors, grad);
         finish_chunk(c, grad);
       }
     } else {
@@ -355,7 +358,7 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
           grad_features(chunk, c * kChunk, b);
           typename Engine::Chunk features;
           phi.read(features, b, c);
-          add_map_gradient<Engine, kWidth>(shape.map, b, features, chunk, factors, grad);
+          add_map_gradient<Engine, kBlocks>(shape.map, b, features, chunk, factors, grad);
         }
         finish_chunk(c, grad);
       }
@@ -390,16 +393,17 @@ __global__ __launch_bounds__(kThreads) void gradient_kernel(const __grid_constan
 struct LaunchGradient {
   const GradientParams& p;
   template <class Engine, class T, int kWidth, bool kMapProjects>
-  cudaError_t run_shared(dim3 grid) const {
-    return launch_with_memory<Engine, kWidth>(gradient_kernel<Engine, SharedFeatures<Engine, kWidth, kMapProjects>, T, kWidth>, grid, Use::kGradientShared, p);
+  cudaError_t run_with() const {
+    const dim3 grid(p.shape.batch * p.shape.heads * p.shape.splits);
+    const auto launch = [&](auto kernel, Use use) { return launch_with_memory<Engine, kWidth>(kernel, grid, kThreads, use, p); };
+    if constexpr (Engine::kScratchRows == 0)
+      if (Memory<Engine, kWidth>(nullptr, p.shape, Use::kGradientShared, 1).bytes <= shared_memory_limit())
+        return launch(gradient_kernel<Engine, SharedFeatures<Engine, kWidth, kMapProjects>, T, kWidth>, Use::kGradientShared);
+    return launch(gradient_kernel<Engine, RegisterFeatures<Engine, kWidth, kMapProjects>, T, kWidth>, Use::kGradient);
   }
   template <class Engine, class T, int kWidth>
   cudaError_t run() const {
-    const dim3 grid(p.shape.batch * p.shape.heads * p.shape.splits);
-    if constexpr (Engine::kScratchRows == 0)
-      if (Memory<Engine, kWidth>(nullptr, p.shape, Use::kGradientShared, 1).bytes <= shared_memory_limit())
-        return p.shape.projected_dim > 0 ? run_shared<Engine, T, kWidth, true>(grid) : run_shared<Engine, T, kWidth, false>(grid);
-    return launch_with_memory<Engine, kWidth>(gradient_kernel<Engine, RegisterFeatures<Engine, kWidth>, T, kWidth>, grid, Use::kGradient, p);
+    return p.shape.projected_dim > 0 ? run_with<Engine, T, kWidth, true>() : run_with<Engine, T, kWidth, false>();
   }
 };
 

@@ -19,21 +19,34 @@ auto instantiate(const LinearAttentionShape& shape, const Launch& launch) {
   }
 }
 
-inline size_t shared_memory_limit() {
-  int device = 0, bytes = 0;
+inline int device_attribute(cudaDeviceAttr which) {
+  int device = 0, value = 0;
   cudaGetDevice(&device);
-  cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-  return static_cast<size_t>(bytes);
+  cudaDeviceGetAttribute(&value, which, device);
+  return value;
+}
+inline size_t shared_memory_limit() { return static_cast<size_t>(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)); }
+
+// Stages are tiles of x and y that a block holds at once: as many, up to `most`, as shared memory allows.
+struct Footprint {
+  int stages;
+  size_t bytes;
+};
+template <class Engine, int kWidth>
+Footprint footprint(const LinearAttentionShape& shape, Use use, int most) {
+  const auto bytes = [&](int stages) { return Memory<Engine, kWidth>(nullptr, shape, use, stages).bytes; };
+  int stages = most;
+  while (stages > 1 && bytes(stages) > shared_memory_limit()) --stages;
+  return {stages, bytes(stages)};
 }
 
-// kernel(params, stages): two stages (the next tile is loaded while one is worked on) where shared memory allows it.
+// kernel(params, stages)
 template <class Engine, int kWidth, class Params>
-cudaError_t launch_with_memory(void (*kernel)(Params, int), dim3 grid, Use use, const Params& params) {
-  const auto bytes = [&](int stages) { return Memory<Engine, kWidth>(nullptr, params.shape, use, stages).bytes; };
-  const int stages = bytes(2) <= shared_memory_limit() ? 2 : 1;
-  const cudaError_t status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes(stages)));
+cudaError_t launch_with_memory(void (*kernel)(Params, int), dim3 grid, unsigned threads, Use use, const Params& params) {
+  const Footprint memory = footprint<Engine, kWidth>(params.shape, use, most_stages(use));
+  const cudaError_t status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(memory.bytes));
   if (status != cudaSuccess) return status;
-  return launch_kernel(kernel, grid, kThreads, bytes(stages), params.shape.stream, params, stages);
+  return launch_kernel(kernel, grid, threads, memory.bytes, params.shape.stream, params, memory.stages);
 }
 
 }  // namespace linden::cuda::linear_attention

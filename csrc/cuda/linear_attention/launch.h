@@ -15,7 +15,8 @@ inline FloatType projection_type(FloatType activations) {
 
 // How many stretches fill the card's multiprocessors best, at most `limit`.
 int state_splits(const LinearAttentionShape& shape, int limit);
-int row_splits(const LinearAttentionShape& shape, int limit);
+int query_splits(const LinearAttentionShape& shape);
+int gradient_splits(const LinearAttentionShape& shape, int limit);
 
 // All are deterministic on one card and can be captured in a CUDA graph.
 cudaError_t launch_key_shift(const KeyShiftParams& params);

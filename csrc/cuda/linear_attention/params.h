@@ -27,7 +27,7 @@ struct LinearAttentionShape {
   FloatType type;            // of the activations
   const int64_t* num_valid;  // [B]; null: all N are
   float eps;
-  int splits;                // stretches of tokens: one block of threads each, per head and sample (state_splits, row_splits)
+  int splits;                // stretches of tokens: one block of threads each, per head and sample (state_splits, query_splits, gradient_splits)
   cudaStream_t stream;
 };
 

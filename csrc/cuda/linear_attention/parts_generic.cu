@@ -86,16 +86,9 @@ __global__ __launch_bounds__(kCentreThreads) void centre_kernel(const __grid_con
   for (int r = group; r < R; r += groups) state[r * D + column] += (exact[r] - sum[r]) * centre;
 }
 
-int multiprocessors() {
-  int device = 0, count = 0;
-  cudaGetDevice(&device);
-  cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
-  return std::max(count, 1);
-}
-
-// The fewest stretches among those that take the fewest rounds of tiles.
-int best_splits(int64_t blocks, int tiles, int limit) {
-  const int64_t slots = multiprocessors();
+// The fewest stretches among those that take the fewest rounds of tiles, where a multiprocessor holds `resident` blocks.
+int best_splits(int64_t blocks, int tiles, int limit, int resident) {
+  const int64_t slots = static_cast<int64_t>(std::max(device_attribute(cudaDevAttrMultiProcessorCount), 1)) * resident;
   int best = 1;
   int64_t best_cost = 0;
   for (int splits = 1; splits <= std::min(tiles, limit); ++splits) {
@@ -111,6 +104,17 @@ int best_splits(int64_t blocks, int tiles, int limit) {
 struct TokensPerTile {
   template <class Engine, class T, int kWidth>
   int run() const { return Engine::kTokens; }
+};
+
+struct QueryBlocks {
+  const LinearAttentionShape& shape;
+  template <class Engine, class T, int kWidth>
+  int run() const {
+    constexpr size_t kReserved = 1024;  // of shared memory, by the system for every block
+    const size_t bytes = footprint<Engine, kWidth>(shape, Use::kQuery, most_stages(Use::kQuery)).bytes + kReserved;
+    const int by_memory = static_cast<int>(device_attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor) / bytes);
+    return std::clamp(by_memory, 1, shape.projected_dim > 0 ? kQueryBlocks<Engine, true> : kQueryBlocks<Engine, false>);
+  }
 };
 
 struct BytesWanted {
@@ -136,19 +140,18 @@ unsigned blocks_for(int64_t elements) { return static_cast<unsigned>((elements +
 using namespace linear_attention;
 
 bool linear_attention_fits(const LinearAttentionShape& shape, bool backward) {
-  int device = 0, major = 0;
-  cudaGetDevice(&device);
-  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-  return major >= 8 && instantiate(shape, BytesWanted{shape, backward}) <= shared_memory_limit();
+  return device_attribute(cudaDevAttrComputeCapabilityMajor) >= 8 && instantiate(shape, BytesWanted{shape, backward}) <= shared_memory_limit();
 }
 
 int state_splits(const LinearAttentionShape& shape, int limit) {
   const int blocks = feature_blocks(shape.map, shape.feature_dim, tile_width(shape.head_dim));
-  return best_splits(static_cast<int64_t>(shape.batch) * shape.heads * blocks, tiles_of(shape), limit);
+  return best_splits(static_cast<int64_t>(shape.batch) * shape.heads * blocks, tiles_of(shape), limit, /*resident=*/1);
 }
-
-int row_splits(const LinearAttentionShape& shape, int limit) {
-  return best_splits(static_cast<int64_t>(shape.batch) * shape.heads, tiles_of(shape), limit);
+int query_splits(const LinearAttentionShape& shape) {
+  return best_splits(static_cast<int64_t>(shape.batch) * shape.heads, tiles_of(shape), tiles_of(shape), instantiate(shape, QueryBlocks{shape}));
+}
+int gradient_splits(const LinearAttentionShape& shape, int limit) {
+  return best_splits(static_cast<int64_t>(shape.batch) * shape.heads, tiles_of(shape), limit, /*resident=*/1);
 }
 
 cudaError_t launch_key_shift(const KeyShiftParams& p) {

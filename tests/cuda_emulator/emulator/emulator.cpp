@@ -34,6 +34,7 @@ struct Copy {
   void* to;
   const void* from;
   bool valid;
+  int group;
 };
 
 enum class State { kRunnable, kAtWarp, kAtBlock, kDone };
@@ -44,6 +45,7 @@ struct Fiber {
   jmp_buf context;
   ucontext_t start;
   std::vector<Copy> copies;
+  int groups;  // of copies that were committed, so far
 };
 
 // The fibers of one block, reused from block to block.
@@ -64,7 +66,7 @@ class Block {
     std::fill(shared_.begin(), shared_.end(), 0xff);
     for (Warp& warp : warps_) warp.arrived = 0;
     done_ = waiting_ = 0;
-    for (Fiber& fiber : fibers_) fiber.state = State::kRunnable, fiber.started = false;
+    for (Fiber& fiber : fibers_) fiber.state = State::kRunnable, fiber.started = false, fiber.groups = 0;
     position.block = index;
     position.block_size = dim3(size());
     position.grid_size = grid;
@@ -90,7 +92,7 @@ class Block {
     warp.arrived = 0;
     for (unsigned lane = first; lane < first + kWarp; ++lane) fibers_[lane].state = State::kRunnable;
   }
-  std::vector<Copy>& copies() { return fibers_[current_].copies; }
+  Fiber& running() { return fibers_[current_]; }
   unsigned char* shared() { return shared_.data() + (16 - reinterpret_cast<uintptr_t>(shared_.data()) % 16) % 16; }
   size_t shared_bytes() const { return shared_.size() - 16; }
   unsigned size() const { return static_cast<unsigned>(fibers_.size()); }
@@ -105,8 +107,8 @@ class Block {
       block->error_ = fmt::format("thread {}: {}", block->current_, error.what());
       _longjmp(block->main_, 1);
     }
-    block->copies().clear();
-    block->fibers_[block->current_].state = State::kDone;
+    block->running().copies.clear();
+    block->running().state = State::kDone;
     ++block->done_;
     block->next();
   }
@@ -198,14 +200,17 @@ void copy_later(void* to, const void* from, bool valid) {
   check(offset >= 0 && offset % 16 == 0 && offset + 16 <= static_cast<ptrdiff_t>(block->shared_bytes()) && reinterpret_cast<uintptr_t>(from) % 16 == 0,
         "cp.async: to {} of {} bytes of shared memory, from {}; wanted: multiples of 16 within", offset, block->shared_bytes(), from);
   std::memset(to, 0xff, 16);
-  block->copies().push_back({to, from, valid});
+  block->running().copies.push_back({to, from, valid, block->running().groups});
 }
-void finish_copies() {
-  for (const Copy& copy : block->copies()) {
+void commit_copies() { ++block->running().groups; }
+void finish_copies(int groups_left) {
+  Fiber& fiber = block->running();
+  std::erase_if(fiber.copies, [&](const Copy& copy) {
+    if (groups_left > 0 && copy.group >= fiber.groups - groups_left) return false;
     if (copy.valid) std::memcpy(copy.to, copy.from, 16);
     else std::memset(copy.to, 0, 16);
-  }
-  block->copies().clear();
+    return true;
+  });
 }
 
 cudaError_t run_grid(dim3 grid, unsigned threads, size_t shared_bytes, const std::function<void()>& kernel) {
@@ -236,6 +241,7 @@ cudaError_t attribute(int* value, cudaDeviceAttr which) {
   switch (which) {
     case cudaDevAttrMultiProcessorCount: *value = device().multiprocessors; return cudaSuccess;
     case cudaDevAttrComputeCapabilityMajor: *value = device().compute_capability; return cudaSuccess;
+    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = static_cast<int>(device().shared_memory) + 1024; return cudaSuccess;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = static_cast<int>(device().shared_memory); return cudaSuccess;
     default: return cudaErrorInvalidValue;
   }

@@ -44,7 +44,8 @@ using Combine = void (*)(const void* const (&in)[32], void* const (&out)[32]);
 void with_warp(const void* in, void* out, Combine combine);
 
 void copy_later(void* to, const void* from, bool valid);
-void finish_copies();
+void commit_copies();
+void finish_copies(int groups_left);
 
 }  // namespace linden::emulator
 
@@ -116,7 +117,10 @@ cudaError_t launch_kernel(void (*kernel)(Params...), dim3 grid, unsigned threads
 inline unsigned char* dynamic_shared_memory() { return emulator::shared_memory(); }
 inline uint32_t shared_address(const void* pointer) { return static_cast<uint32_t>(static_cast<const unsigned char*>(pointer) - emulator::shared_memory()); }
 inline void copy_piece(void* to, const void* from, bool valid) { emulator::copy_later(to, from, valid); }
-inline void finish_copies() { emulator::finish_copies(); }
+inline void finish_copies() { emulator::finish_copies(0); }
+inline void commit_copies() { emulator::commit_copies(); }
+inline void finish_copies_but_last() { emulator::finish_copies(1); }
+inline void sync_from_anywhere() { emulator::sync_block(); }
 void load_matrices(uint32_t (&r)[4], uint32_t row);
 void load_matrices_transposed(uint32_t (&r)[4], uint32_t row);
 void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
