@@ -7,8 +7,6 @@
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <catch2/catch_test_macros.hpp>
 
-#include <map>
-
 #include "ops/linear_attention_cuda.h"
 #include "tests/ops/attention_kernels.h"
 
@@ -45,13 +43,8 @@ void poison_free_memory() {
     for (int copy = 0; copy < 2; ++copy) blocks.push_back(at::full({size / 4}, NAN, at::TensorOptions(at::kCUDA).dtype(at::kFloat)));
 }
 
-struct Worst {
-  double error = 0, ratio = 0;
-  std::string where;
-};
-
 // One problem: error against fp64 of the kernel, and beside it that of torch's own expression in the same dtype.
-void compare(const FeatureMapConfig& map, const test::AttentionShape& s, at::ScalarType dtype, std::map<std::string, Worst>& worst,
+void compare(const FeatureMapConfig& map, const test::AttentionShape& s, at::ScalarType dtype, test::WorstErrors& worst,
              const at::Tensor& num_valid = {}) {
   at::manual_seed(static_cast<uint64_t>(s.N * 1000 + s.D));
   LinearAttentionInputs in = random_inputs(map, s, dtype);
@@ -76,41 +69,36 @@ void compare(const FeatureMapConfig& map, const test::AttentionShape& s, at::Sca
       continue;
     }
     CHECK(error <= test::allowed_error(i, dtype, own));
-    Worst& entry = worst[fmt::format("{} {} {}", feature_map_name(map), c10::toString(dtype), i == 0 ? "out" : "gradients")];
-    if (error > entry.error) entry = {error, own > 0 ? error / own : 0, where};
+    worst.note(map, dtype, i, error, own, where);
   }
-}
-
-void print(const std::map<std::string, Worst>& worst) {
-  for (const auto& [key, entry] : worst) fmt::print("{:32} worst {:.2e} ({:.2f} x torch's own)  {}\n", key, entry.error, entry.ratio, entry.where);
 }
 
 }  // namespace
 
 TEST_CASE("linear attention kernels against fp64: maps, head dims, odd token counts", "[cuda][linear_attention][matrix]") {
   if (!at::hasCUDA()) SKIP("no CUDA device");
-  std::map<std::string, Worst> worst;
+  test::WorstErrors worst;
   for (const at::ScalarType dtype : {at::kBFloat16, at::kFloat, at::kHalf})
     for (const FeatureMapConfig& map : all_maps())
       for (const int64_t D : {32, 64, 96, 128})
         for (const int64_t N : {1, 7, 63, 64, 127, 128, 129, 1000, 4101})
           for (const int64_t heads : {1, 3}) compare(map, {1, N, heads, D}, dtype, worst);
-  print(worst);
+  worst.print();
 }
 
 TEST_CASE("linear attention kernels against fp64: 640 heads", "[cuda][linear_attention][matrix]") {
   if (!at::hasCUDA()) SKIP("no CUDA device");
-  std::map<std::string, Worst> worst;
+  test::WorstErrors worst;
   for (const at::ScalarType dtype : {at::kBFloat16, at::kFloat, at::kHalf})
     for (const FeatureMapConfig& map : all_maps())
       for (const int64_t D : {32, 64, 96, 128})
         for (const int64_t N : {1, 7, 129}) compare(map, {20, N, 32, D}, dtype, worst);
-  print(worst);
+  worst.print();
 }
 
 TEST_CASE("linear attention kernels: small problems for a memory checker", "[cuda][linear_attention][small]") {
   if (!at::hasCUDA()) SKIP("no CUDA device");
-  std::map<std::string, Worst> worst;
+  test::WorstErrors worst;
   for (const at::ScalarType dtype : {at::kBFloat16, at::kFloat, at::kHalf})
     for (const FeatureMapConfig& map : all_maps())
       for (const int64_t D : {32, 128}) compare(map, {2, 131, 2, D}, dtype, worst, at::tensor({70, 131}, at::kLong));
@@ -171,7 +159,7 @@ TEST_CASE("linear attention kernels: padding is neither read nor written but for
       LinearAttentionInputs in = on_gpu(attention_inputs(map, s, dtype), dtype);
       in.num_valid = num_valid.to(at::kCUDA);
       at::Tensor grad_out = test::normal({s.B, s.N, s.H, s.D}, 99, dtype).to(at::kCUDA);
-      std::map<std::string, Worst> worst;
+      test::WorstErrors worst;
       compare(map, s, dtype, worst, num_valid);
       const std::vector<at::Tensor> clean = kernel(map, in, grad_out);
       const at::Tensor padding = at::arange(s.N, at::TensorOptions(at::kCUDA)).ge(in.num_valid.unsqueeze(1)).unsqueeze(-1).unsqueeze(-1);

@@ -21,7 +21,7 @@ std::vector<at::Tensor> kernel(const FeatureMapConfig& map, const LinearAttentio
   return all;
 }
 
-void compare(const FeatureMapConfig& map, const test::AttentionShape& s, at::ScalarType dtype) {
+void compare(const FeatureMapConfig& map, const test::AttentionShape& s, at::ScalarType dtype, test::WorstErrors* worst = nullptr) {
   const LinearAttentionInputs in = attention_inputs(map, s, dtype);
   const at::Tensor grad_out = test::normal({s.B, s.N, s.H, s.D}, 99, dtype);
   const std::vector<at::Tensor> truth = test::plain_results(map, test::to_dtype(in, at::kDouble), grad_out.to(at::kDouble));
@@ -30,6 +30,7 @@ void compare(const FeatureMapConfig& map, const test::AttentionShape& s, at::Sca
     const double error = test::error_of(ours[i], truth[i]), torch_error = test::error_of(own[i], truth[i]);
     INFO(fmt::format("{} {} {} N={} D={}: error {:.2e}, torch's own {:.2e}", feature_map_name(map), c10::toString(dtype), kResultNames[i], s.N, s.D, error, torch_error));
     CHECK(error <= test::allowed_error(i, dtype, torch_error));
+    if (worst) worst->note(map, dtype, i, error, torch_error, fmt::format("{} N={} H={} D={}", kResultNames[i], s.N, s.H, s.D));
   }
 }
 
@@ -53,6 +54,18 @@ TEST_CASE("emulated linear attention kernels against fp64", "[truth]") {
     for (const at::ScalarType dtype : {at::kFloat, at::kHalf})
       for (const auto& [N, D] : {std::pair{33, 32}, {63, 64}, {33, 96}, {7, 128}}) compare(map, {1, N, 2, D}, dtype);
   }
+}
+
+// The card's matrix without its largest lengths, some minutes: test_cuda_emulator "[matrix]".
+TEST_CASE("emulated linear attention kernels against fp64: maps, head dims, odd token counts", "[.][matrix]") {
+  test::WorstErrors worst;
+  for (const at::ScalarType dtype : {at::kBFloat16, at::kFloat, at::kHalf})
+    for (const FeatureMapConfig& map : all_maps())
+      for (const int64_t D : {32, 64, 96, 128})
+        for (const int64_t N : {7, 63, 64, 127, 128, 129, 500})
+          for (const int64_t heads : {1, 3})
+            if (dtype != at::kBFloat16 || N >= 64) compare(map, {1, N, heads, D}, dtype, &worst);  // below, bf16 is computed in fp32
+  worst.print();
 }
 
 TEST_CASE("emulated linear attention kernels: adversarial inputs", "[truth]") {

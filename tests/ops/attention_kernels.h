@@ -3,10 +3,12 @@
 
 #include <ATen/ATen.h>
 #include <catch2/catch_test_macros.hpp>
+#include <fmt/format.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -53,6 +55,25 @@ inline std::vector<FeatureMapConfig> all_maps() {
   for (const std::string& name : feature_map_names()) maps.push_back(feature_map_of(name));
   return maps;
 }
+
+// The largest error of the output and of the gradients, a map and dtype, with its problem.
+class WorstErrors {
+ public:
+  void note(const FeatureMapConfig& map, at::ScalarType dtype, size_t result, double error, double own, const std::string& where) {
+    Entry& entry = entries_[fmt::format("{} {} {}", feature_map_name(map), c10::toString(dtype), result == 0 ? "out" : "gradients")];
+    if (error > entry.error) entry = {error, own > 0 ? error / own : 0, where};
+  }
+  void print() const {
+    for (const auto& [key, entry] : entries_) fmt::print("{:32} worst {:.2e} ({:.2f} x torch's own)  {}\n", key, entry.error, entry.ratio, entry.where);
+  }
+
+ private:
+  struct Entry {
+    double error = 0, ratio = 0;
+    std::string where;
+  };
+  std::map<std::string, Entry> entries_;
+};
 
 // Inputs that are hard on a map: body(name, inputs, whether only finiteness is wanted of the output).
 template <class Body>
