@@ -18,7 +18,7 @@ bool is_dense(const at::Tensor& x) { return x.is_contiguous() && is_vector_align
 bool kernel_takes(const AdaptiveLayerNormInputs& in) {
   const at::Tensor &residual = in.residual, &branch = in.branch;
   const int64_t M = residual.size(2);
-  if (!residual.is_cuda() || residual.numel() == 0 || !is_kernel_float(residual.scalar_type()) || !is_dense(residual)) return false;
+  if (!is_on_card(residual) || residual.numel() == 0 || !is_kernel_float(residual.scalar_type()) || !is_dense(residual)) return false;
   if (M % cuda::kRowVector != 0 || M > cuda::kMaxAdaptiveWidth || residual.size(0) > 65535) return false;
   for (const at::Tensor* small : {&in.gate, &in.scale, &in.shift, &in.weight, &in.bias})
     if (small->defined() && !is_kernel_float(small->scalar_type())) return false;

@@ -1,4 +1,4 @@
-// What the kernels want to know of a tensor: its dtype as they name it, and where it starts.
+// What the kernels want to know of a tensor: its dtype as they name it, where it lies and where it starts.
 #pragma once
 
 #ifdef LINDEN_HAS_CUDA
@@ -11,6 +11,15 @@
 namespace linden {
 
 inline bool is_kernel_float(at::ScalarType type) { return type == at::kFloat || type == at::kBFloat16 || type == at::kHalf; }
+
+// Where kernels run. tests/cuda_emulator plays a card on the processor.
+inline bool is_on_card(const at::Tensor& tensor) {
+#ifdef LINDEN_CUDA_EMULATOR
+  return tensor.is_cpu();
+#else
+  return tensor.is_cuda();
+#endif
+}
 
 // Kernels load 16 bytes at a time.
 inline bool is_vector_aligned(const at::Tensor& tensor) { return reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 16 == 0; }

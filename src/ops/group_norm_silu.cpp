@@ -41,7 +41,7 @@ void check_arguments(const at::Tensor& x, const at::Tensor& shift, const at::Ten
 bool kernel_takes(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& weight, const at::Tensor& bias,
                   const GroupNormOptions& options) {
   const auto type = x.scalar_type();
-  return x.is_cuda() && x.is_contiguous(at::MemoryFormat::ChannelsLast) && x.numel() > 0 && is_vector_aligned(x) &&
+  return is_on_card(x) && x.is_contiguous(at::MemoryFormat::ChannelsLast) && x.numel() > 0 && is_vector_aligned(x) &&
          is_kernel_float(type) && weight.scalar_type() == type &&
          bias.scalar_type() == type && weight.is_contiguous() && bias.is_contiguous() &&
          (!shift.defined() || (shift.scalar_type() == type && shift.stride(1) == 1)) && x.size(0) <= 65535 &&

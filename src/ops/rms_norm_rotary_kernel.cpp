@@ -20,7 +20,7 @@ bool reads_in_vectors(const at::Tensor& x) {
 }
 
 bool kernel_takes(const at::Tensor& x, const at::Tensor& weight, int64_t head_dim) {
-  return x.is_cuda() && is_kernel_float(x.scalar_type()) && is_kernel_float(weight.scalar_type()) && x.numel() > 0 &&
+  return is_on_card(x) && is_kernel_float(x.scalar_type()) && is_kernel_float(weight.scalar_type()) && x.numel() > 0 &&
          x.size(2) % cuda::kRowVector == 0 && x.size(2) <= cuda::kMaxRowWidth && head_dim % cuda::kRowVector == 0 &&
          x.size(0) * x.size(1) <= 2147483647 && reads_in_vectors(x);
 }

@@ -35,7 +35,7 @@ Members make_members(int64_t B, int64_t N, int64_t M, const Types& types, const 
   for (size_t i = 0; i < 7; ++i) {
     if (!present[i]) continue;
     const at::Tensor x = i < 2 ? normal({B, N, M}, seed + i, at::kFloat) : i < 5 ? normal({B, M}, seed + i, at::kFloat) : normal({M}, seed + i, at::kFloat);
-    m[i] = (i == 0 ? x * 2 + 1 : x).to(at::kCUDA, i == 0 ? types.residual : i == 1 ? types.branch : types.small);
+    m[i] = (i == 0 ? x * 2 + 1 : x).to(kCard, i == 0 ? types.residual : i == 1 ? types.branch : types.small);
   }
   return m;
 }
@@ -83,7 +83,7 @@ AdaptiveLayerNormOutputs unfused(const AdaptiveLayerNormInputs& in) {
 }  // namespace
 
 TEST_CASE("adaptive layer norm kernels: values and every gradient stay within twice the unfused error", "[cuda][adaptive_layer_norm]") {
-  if (!at::hasCUDA()) SKIP("no CUDA device");
+  if (!has_card()) SKIP("no CUDA device");
   uint64_t seed = 1;
   for (const auto& [B, N] : {std::pair<int64_t, int64_t>{1, 1}, {2, 7}, {3, 129}})
     for (const int64_t M : {64, 128, 1536, 5120})
@@ -92,8 +92,8 @@ TEST_CASE("adaptive layer norm kernels: values and every gradient stay within tw
           const Members members = make_members(B, N, M, types, present, seed += 10);
           INFO(fmt::format("[{}, {}, {}] residual {} branch {} small {} gate {} scale {} weight {}", B, N, M, c10::toString(types.residual),
                            c10::toString(types.branch), c10::toString(types.small), present[2], present[3], present[5]));
-          const std::array<at::Tensor, 2> cotangents = {normal({B, N, M}, seed + 7, at::kFloat).to(at::kCUDA, types.residual),
-                                                        normal({B, N, M}, seed + 8, at::kFloat).to(at::kCUDA, present[1] ? types.branch : types.residual)};
+          const std::array<at::Tensor, 2> cotangents = {normal({B, N, M}, seed + 7, at::kFloat).to(kCard, types.residual),
+                                                        normal({B, N, M}, seed + 8, at::kFloat).to(kCard, present[1] ? types.branch : types.residual)};
           const auto op = [](const AdaptiveLayerNormInputs& in) { return adaptive_layer_norm(in, kEps); };
           const Result truth = run(op, leaves_of(members, at::kDouble), cotangents), plain = run(unfused, leaves_of(members, {}), cotangents);
           poison({B, N, M}, types.residual);
@@ -117,10 +117,10 @@ TEST_CASE("adaptive layer norm kernels: values and every gradient stay within tw
 }
 
 TEST_CASE("adaptive layer norm kernels: chunks of one modulation tensor are read as they lie", "[cuda][adaptive_layer_norm]") {
-  if (!at::hasCUDA()) SKIP("no CUDA device");
+  if (!has_card()) SKIP("no CUDA device");
   constexpr int64_t B = 3, N = 11, M = 128;
-  const at::Tensor modulation = normal({B, 6, M}, 1, at::kFloat).to(at::kCUDA), residual = normal({B, N, M}, 2, at::kFloat).to(at::kCUDA);
-  const at::Tensor branch = normal({B, N, M}, 3, at::kBFloat16).to(at::kCUDA);
+  const at::Tensor modulation = normal({B, 6, M}, 1, at::kFloat).to(kCard), residual = normal({B, N, M}, 2, at::kFloat).to(kCard);
+  const at::Tensor branch = normal({B, N, M}, 3, at::kBFloat16).to(kCard);
   const auto chunk = [&](int64_t i) { return modulation.select(1, i); };
   const AdaptiveLayerNormOutputs got = adaptive_layer_norm({residual, branch, chunk(2), chunk(4), chunk(3), {}, {}});
   const AdaptiveLayerNormOutputs copied = adaptive_layer_norm({residual, branch, chunk(2).contiguous(), chunk(4).contiguous(), chunk(3).contiguous(), {}, {}});
@@ -129,10 +129,10 @@ TEST_CASE("adaptive layer norm kernels: chunks of one modulation tensor are read
 }
 
 TEST_CASE("adaptive layer norm kernels: one output alone, a large mean, widths and gaps that only the expression takes", "[cuda][adaptive_layer_norm]") {
-  if (!at::hasCUDA()) SKIP("no CUDA device");
+  if (!has_card()) SKIP("no CUDA device");
   // The larger of the errors of the normed output and of the gradient through one of the outputs.
   const auto error_of = [](const at::Tensor& base, bool through_normed) {
-    const at::Tensor cotangent = normal(base.sizes(), 5, at::kFloat).to(at::kCUDA);
+    const at::Tensor cotangent = normal(base.sizes(), 5, at::kFloat).to(kCard);
     std::vector<at::Tensor> normed, grads;
     for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
       const at::Tensor x = leaf(base, type);
@@ -142,7 +142,7 @@ TEST_CASE("adaptive layer norm kernels: one output alone, a large mean, widths a
     }
     return std::max(relative_error(normed[0], normed[1]), relative_error(grads[0], grads[1]));
   };
-  const at::Tensor base = normal({2, 5, 256}, 1, at::kFloat).to(at::kCUDA);
+  const at::Tensor base = normal({2, 5, 256}, 1, at::kFloat).to(kCard);
   CHECK(error_of(base, false) <= 1e-6);
   CHECK(error_of(base, true) <= 1e-6);
   CHECK(error_of(base + 1000, true) <= 2e-4);  // a thousand deviations: fp32 itself keeps 4 digits of the deviations
@@ -155,7 +155,7 @@ TEST_CASE("adaptive layer norm kernels: one output alone, a large mean, widths a
 
 // As the first case, over few rows and with the reference on the CPU: a memory checker and racecheck end on it.
 TEST_CASE("adaptive layer norm kernels alone: small", "[cuda][adaptive_layer_norm][small][race][race_adaptive_layer_norm]") {
-  if (!at::hasCUDA()) SKIP("no CUDA device");
+  if (!has_card()) SKIP("no CUDA device");
   constexpr int64_t B = 2, N = 9, M = 128;
   for (const Types& types : kTypes)
     for (const auto& present : kPresent) {
@@ -166,7 +166,7 @@ TEST_CASE("adaptive layer norm kernels alone: small", "[cuda][adaptive_layer_nor
       for (size_t i = 0; i < 7; ++i)
         if (present[i]) exact[i] = leaf(members[i].cpu(), at::kDouble);
       const auto op = [](const AdaptiveLayerNormInputs& in) { return adaptive_layer_norm(in, kEps); };
-      const Result truth = run(op, exact, cotangents), got = run(op, leaves_of(members, {}), {cotangents[0].to(at::kCUDA), cotangents[1].to(at::kCUDA)});
+      const Result truth = run(op, exact, cotangents), got = run(op, leaves_of(members, {}), {cotangents[0].to(kCard), cotangents[1].to(kCard)});
       const double allowed = types.residual == at::kFloat && types.branch == at::kFloat ? 1e-5 : 3e-2;
       CHECK(relative_error(got.out.residual.cpu(), truth.out.residual) <= allowed);
       CHECK(relative_error(got.out.normed.cpu(), truth.out.normed) <= allowed);

@@ -9,6 +9,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "ops/bias_residual.h"
+#include "tests/cuda/kernel_error.h"
 
 using namespace linden;
 
@@ -28,7 +29,7 @@ struct Case {
 };
 
 Case make_case(const Shape& s, at::ScalarType type, bool with_shift) {
-  const auto options = at::TensorOptions().device(at::kCUDA).dtype(at::kFloat);
+  const auto options = at::TensorOptions().device(test::kCard).dtype(at::kFloat);
   const auto random = [&](at::IntArrayRef sizes) { return at::randn(sizes, options); };
   Case c;
   c.x = (random({s.batch, s.channels, s.rows, s.columns}) * 2 + 3).to(type).contiguous(at::MemoryFormat::ChannelsLast);
@@ -53,7 +54,7 @@ void poison(const at::Tensor& like) { at::full_like(like, std::numeric_limits<do
 }  // namespace
 
 TEST_CASE("group norm with shift and SiLU equals ATen in fp64", "[cuda][group_norm]") {
-  if (!at::hasCUDA()) SKIP("no CUDA device");
+  if (!test::has_card()) SKIP("no CUDA device");
   const at::NoGradGuard no_grad;
   for (const Shape& s : kShapes)
     for (at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf})
@@ -73,7 +74,7 @@ TEST_CASE("group norm with shift and SiLU equals ATen in fp64", "[cuda][group_no
 }
 
 TEST_CASE("group norm keeps its digits when the mean is a thousand deviations", "[cuda][group_norm]") {
-  if (!at::hasCUDA()) SKIP("no CUDA device");
+  if (!test::has_card()) SKIP("no CUDA device");
   const at::NoGradGuard no_grad;
   Case c = make_case({2, 128, 16, 16, 32}, at::kFloat, false);
   c.x = (c.x + 1000).contiguous(at::MemoryFormat::ChannelsLast);
@@ -82,7 +83,7 @@ TEST_CASE("group norm keeps its digits when the mean is a thousand deviations", 
 }
 
 TEST_CASE("gradients of group norm with shift and SiLU equal ATen's in fp64", "[cuda][group_norm]") {
-  if (!at::hasCUDA()) SKIP("no CUDA device");
+  if (!test::has_card()) SKIP("no CUDA device");
   for (const Shape& s : kShapes)
     for (at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf})
       for (bool with_shift : {false, true})
@@ -111,7 +112,7 @@ TEST_CASE("gradients of group norm with shift and SiLU equal ATen's in fp64", "[
 }
 
 TEST_CASE("only the gradients that are wanted are made", "[cuda][group_norm]") {
-  if (!at::hasCUDA()) SKIP("no CUDA device");
+  if (!test::has_card()) SKIP("no CUDA device");
   const Case c = make_case({2, 64, 8, 8, 8}, at::kFloat, true);
   at::Tensor x = c.x.clone().requires_grad_(true), shift = c.shift.clone().requires_grad_(true);
   group_norm_silu(x, c.shift, c.weight, c.bias, {8}).sum().backward();
@@ -122,7 +123,7 @@ TEST_CASE("only the gradients that are wanted are made", "[cuda][group_norm]") {
 }
 
 TEST_CASE("bias and residual are added in one pass", "[cuda][group_norm]") {
-  if (!at::hasCUDA()) SKIP("no CUDA device");
+  if (!test::has_card()) SKIP("no CUDA device");
   const at::NoGradGuard no_grad;
   for (const Shape& s : kShapes)
     for (at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
@@ -138,7 +139,7 @@ TEST_CASE("bias and residual are added in one pass", "[cuda][group_norm]") {
 
 // Few pixels and the reference on the CPU: a memory checker and racecheck end on it. Groups that straddle vectors, a group a channel.
 TEST_CASE("group norm kernels alone: small", "[cuda][group_norm][small][race][race_group_norm_silu]") {
-  if (!at::hasCUDA()) SKIP("no CUDA device");
+  if (!test::has_card()) SKIP("no CUDA device");
   for (const Shape& s : {Shape{2, 33, 5, 5, 3}, Shape{2, 64, 4, 4, 32}, Shape{1, 96, 9, 11, 32}})
     for (at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
       INFO(s.channels << " channels " << toString(type));

@@ -9,6 +9,15 @@
 
 namespace linden::test {
 
+// The card that kernels run on: a CUDA device, or the processor under tests/cuda_emulator, which compiles these tests too.
+#ifdef LINDEN_CUDA_EMULATOR
+constexpr at::DeviceType kCard = at::kCPU;
+inline bool has_card() { return true; }
+#else
+constexpr at::DeviceType kCard = at::kCUDA;
+inline bool has_card() { return at::hasCUDA(); }
+#endif
+
 // Twice the error of the unfused expression; where that happens to be (nearly) exact, one rounding of the result, in fp32 four.
 inline double allowed_error(const at::Tensor& unfused, const at::Tensor& truth) {
   const at::ScalarType type = unfused.scalar_type();
@@ -18,7 +27,7 @@ inline double allowed_error(const at::Tensor& unfused, const at::Tensor& truth) 
 
 // Frees NaNs of these sizes, so that the next results of those sizes start as NaN.
 inline void poison(at::IntArrayRef sizes, at::ScalarType type) {
-  const at::TensorOptions options = at::TensorOptions(at::kCUDA).dtype(type);
+  const at::TensorOptions options = at::TensorOptions(kCard).dtype(type);
   for (int i = 0; i < 3; ++i) at::full(sizes, std::numeric_limits<double>::quiet_NaN(), options);
 }
 

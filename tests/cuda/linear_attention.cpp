@@ -96,6 +96,17 @@ TEST_CASE("linear attention kernels against fp64: 640 heads", "[cuda][linear_att
   worst.print();
 }
 
+// Eight tiles a block, and 24: every stage of shared memory is used again.
+TEST_CASE("linear attention kernels against fp64: many tiles a block", "[cuda][linear_attention][matrix]") {
+  if (!at::hasCUDA()) SKIP("no CUDA device");
+  test::WorstErrors worst;
+  for (const FeatureMapConfig& map : all_maps()) {
+    for (const int64_t D : {64, 128}) compare(map, {20, 1000, 32, D}, at::kBFloat16, worst);
+    compare(map, {1, 32760, 12, 128}, at::kBFloat16, worst);
+  }
+  worst.print();
+}
+
 TEST_CASE("linear attention kernels: small problems for a memory checker", "[cuda][linear_attention][small]") {
   if (!at::hasCUDA()) SKIP("no CUDA device");
   test::WorstErrors worst;

@@ -20,7 +20,7 @@ struct Case {
   int64_t head_dim() const { return M >= 128 ? 128 : 32; }
   int64_t num_heads() const { return M / head_dim(); }
   RotaryTable table(at::ScalarType dtype) const {
-    return rotary ? make_rotary_table({1, 1, N}, head_dim(), dtype, at::kCUDA) : RotaryTable{};
+    return rotary ? make_rotary_table({1, 1, N}, head_dim(), dtype, kCard) : RotaryTable{};
   }
 };
 
@@ -61,13 +61,13 @@ at::Tensor unfused(const at::Tensor& x, const at::Tensor& weight, int64_t num_he
 }  // namespace
 
 TEST_CASE("RMSNorm and rotary kernels: values and gradients stay within twice the unfused error", "[cuda][rms_norm_rotary]") {
-  if (!at::hasCUDA()) SKIP("no CUDA device");
+  if (!has_card()) SKIP("no CUDA device");
   uint64_t seed = 1;
   for (const Case& c : cases()) {
     INFO(name_of(c));
-    const at::Tensor x = (normal({c.B, c.N, c.M}, ++seed, at::kFloat) * 2 + 0.5).to(at::kCUDA, c.type);
-    const at::Tensor weight = (1 + 0.3 * normal({c.M}, ++seed, at::kFloat)).to(at::kCUDA, c.weight_type);
-    const at::Tensor cotangent = normal({c.B, c.N, c.num_heads(), c.head_dim()}, ++seed, at::kFloat).to(at::kCUDA, c.type);
+    const at::Tensor x = (normal({c.B, c.N, c.M}, ++seed, at::kFloat) * 2 + 0.5).to(kCard, c.type);
+    const at::Tensor weight = (1 + 0.3 * normal({c.M}, ++seed, at::kFloat)).to(kCard, c.weight_type);
+    const at::Tensor cotangent = normal({c.B, c.N, c.num_heads(), c.head_dim()}, ++seed, at::kFloat).to(kCard, c.type);
     const RotaryTable table = c.table(at::kFloat), wide_table = c.rotary ? RotaryTable{table.cos.to(at::kDouble), table.sin.to(at::kDouble)} : table;
     const auto kernel = [&](const at::Tensor& a, const at::Tensor& w) { return rms_norm_rotary(a, w, c.num_heads(), table); };
     const Result truth = run([&](const at::Tensor& a, const at::Tensor& w) { return rms_norm_rotary(a, w, c.num_heads(), wide_table); },
@@ -91,12 +91,12 @@ TEST_CASE("RMSNorm and rotary kernels: values and gradients stay within twice th
 }
 
 TEST_CASE("RMSNorm and rotary kernels: slices of a fused projection and transposed gradients give the bits of copies", "[cuda][rms_norm_rotary]") {
-  if (!at::hasCUDA()) SKIP("no CUDA device");
+  if (!has_card()) SKIP("no CUDA device");
   constexpr int64_t B = 2, N = 37, H = 4, D = 64, M = H * D;
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
-    const at::Tensor fused = normal({B, N, 3 * M}, 1, at::kFloat).to(at::kCUDA, type), weight = normal({M}, 2, at::kFloat).to(at::kCUDA);
-    const at::Tensor heads_first = normal({B, H, N, D}, 3, at::kFloat).to(at::kCUDA, type), cotangent = heads_first.transpose(1, 2);
-    const RotaryTable table = make_rotary_table({1, 1, N}, D, at::kFloat, at::kCUDA);
+    const at::Tensor fused = normal({B, N, 3 * M}, 1, at::kFloat).to(kCard, type), weight = normal({M}, 2, at::kFloat).to(kCard);
+    const at::Tensor heads_first = normal({B, H, N, D}, 3, at::kFloat).to(kCard, type), cotangent = heads_first.transpose(1, 2);
+    const RotaryTable table = make_rotary_table({1, 1, N}, D, at::kFloat, kCard);
     const auto kernel = [&](const at::Tensor& a, const at::Tensor& w) { return rms_norm_rotary(a, w, H, table); };
     for (int64_t part = 0; part < 3; ++part) {
       const at::Tensor slice = fused.narrow(2, part * M, M).requires_grad_(), copy = leaf(slice, type);
@@ -114,9 +114,9 @@ TEST_CASE("RMSNorm and rotary kernels: slices of a fused projection and transpos
 }
 
 TEST_CASE("RMSNorm and rotary kernels: a gradient for x alone, from an expanded cotangent, large and tiny rows", "[cuda][rms_norm_rotary]") {
-  if (!at::hasCUDA()) SKIP("no CUDA device");
-  const at::Tensor weight = normal({256}, 1, at::kFloat).to(at::kCUDA);
-  at::Tensor x = normal({2, 9, 256}, 2, at::kFloat).to(at::kCUDA);
+  if (!has_card()) SKIP("no CUDA device");
+  const at::Tensor weight = normal({256}, 1, at::kFloat).to(kCard);
+  at::Tensor x = normal({2, 9, 256}, 2, at::kFloat).to(kCard);
   x.select(1, 0).mul_(1e15);
   x.select(1, 1).zero_();
   const at::Tensor a = leaf(x, at::kFloat), b = leaf(x, at::kDouble);
@@ -129,7 +129,7 @@ TEST_CASE("RMSNorm and rotary kernels: a gradient for x alone, from an expanded 
 
 // As the first case, with one block of rows or two and the reference on the CPU: a memory checker and racecheck end on it.
 TEST_CASE("RMSNorm and rotary kernels alone: small", "[cuda][rms_norm_rotary][small][race][race_rms_norm_rotary]") {
-  if (!at::hasCUDA()) SKIP("no CUDA device");
+  if (!has_card()) SKIP("no CUDA device");
   constexpr int64_t B = 2, N = 9, H = 2;
   for (const int64_t D : {32, 128})
     for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
@@ -140,7 +140,7 @@ TEST_CASE("RMSNorm and rotary kernels alone: small", "[cuda][rms_norm_rotary][sm
         return [=](const at::Tensor& a, const at::Tensor& w) { return rms_norm_rotary(a, w, H, table); };
       };
       const Result truth = run(op(at::kDouble, at::kCPU), leaf(x, at::kDouble), leaf(weight, at::kDouble), cotangent);
-      const Result got = run(op(at::kFloat, at::kCUDA), leaf(x.to(at::kCUDA), type), leaf(weight.to(at::kCUDA), at::kFloat), cotangent.to(at::kCUDA));
+      const Result got = run(op(at::kFloat, kCard), leaf(x.to(kCard), type), leaf(weight.to(kCard), at::kFloat), cotangent.to(kCard));
       const double allowed = type == at::kFloat ? 1e-5 : 1e-2;
       CHECK(relative_error(got.out.cpu(), truth.out) <= allowed);
       CHECK(relative_error(got.grad_x.cpu(), truth.grad_x) <= allowed);

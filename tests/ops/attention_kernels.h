@@ -91,6 +91,9 @@ void for_each_adversarial(const FeatureMapConfig& map, const LinearAttentionInpu
   // exp's features of such rows are not zero but normalised; the naive formula in fp64 is on its floor there.
   body("zero feature rows", in, std::holds_alternative<ExpMapConfig>(map));
   in = base;
+  in.k = at::full_like(base.k, base.k.scalar_type() == at::kBFloat16 ? -90 : -97);  // features at the end of fp32's range
+  body("features that underflow", in, true);
+  in = base;
   in.v = base.v.sign() * 6e4;
   body("values at fp16's end", in, false);
   in = base;

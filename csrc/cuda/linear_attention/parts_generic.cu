@@ -3,6 +3,7 @@
 
 #include "csrc/cuda/linear_attention/instantiate.cuh"
 #include "csrc/cuda/linear_attention/launch.h"
+#include "csrc/cuda/row.cuh"
 
 namespace linden::cuda {
 namespace linear_attention {
@@ -22,8 +23,8 @@ __global__ __launch_bounds__(kThreads) void key_shift_kernel(const __grid_consta
   for (int e = 0; e < 8; ++e) local[e] = -INFINITY;
   if (row < rows)
     for (int token = s.first_tile + row; token < min(s.last_tile, s.end); token += rows) {
-      const Vector<T, 8> values = load<T, 8>(x + token * p.x.token_stride + piece * 8);
-      for (int e = 0; e < 8; ++e) local[e] = fmaxf(local[e], to_float(values.element[e]));
+      const Eight<T> values = load_eight(x + token * p.x.token_stride + piece * 8);
+      for (int e = 0; e < 8; ++e) local[e] = fmaxf(local[e], values[e]);
     }
   for (int e = 0; e < 8; ++e) largest[threadIdx.x * 8 + e] = local[e];
   __syncthreads();
@@ -66,7 +67,7 @@ __global__ __launch_bounds__(kCentreThreads) void centre_kernel(const __grid_con
     if (static_cast<int>(threadIdx.x) < half) largest[threadIdx.x] = fmaxf(largest[threadIdx.x], largest[threadIdx.x + half]);
     __syncthreads();
   }
-  const float scale = largest[0] > 0 ? 1 / largest[0] : 0.f;
+  const float scale = largest[0] > 1e-30f ? 1 / largest[0] : 0.f;  // below, products with z leave fp32's range: no centre is taken off
   float products = 0, square = 0;
   if (group < groups)
     for (int r = group; r < R; r += groups) {
@@ -109,12 +110,7 @@ struct TokensPerTile {
 struct QueryBlocks {
   const LinearAttentionShape& shape;
   template <class Engine, class T, int kWidth>
-  int run() const {
-    constexpr size_t kReserved = 1024;  // of shared memory, by the system for every block
-    const size_t bytes = footprint<Engine, kWidth>(shape, Use::kQuery, most_stages(Use::kQuery)).bytes + kReserved;
-    const int by_memory = static_cast<int>(device_attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor) / bytes);
-    return std::clamp(by_memory, 1, shape.projected_dim > 0 ? kQueryBlocks<Engine, true> : kQueryBlocks<Engine, false>);
-  }
+  int run() const { return footprint<Engine, kWidth>(shape, Use::kQuery).resident; }
 };
 
 struct BytesWanted {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace linden::emulator {
 
@@ -12,5 +13,6 @@ struct Device {
   bool falling = false;               // order in which threads run
 };
 Device& device();
+int64_t num_launches();  // so far
 
 }  // namespace linden::emulator

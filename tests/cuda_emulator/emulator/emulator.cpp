@@ -20,6 +20,8 @@ namespace {
 constexpr size_t kStackBytes = 256 * 1024;  // of a fiber; touched pages only count
 constexpr int kWarp = 32;
 
+int64_t launches = 0;
+
 class Block;
 thread_local Block* block = nullptr;  // the one that this thread of the system runs
 
@@ -213,8 +215,11 @@ void finish_copies(int groups_left) {
   });
 }
 
+int64_t num_launches() { return launches; }
+
 cudaError_t run_grid(dim3 grid, unsigned threads, size_t shared_bytes, const std::function<void()>& kernel) {
   if (shared_bytes > device().shared_memory || threads == 0 || threads > 1024 || grid.x == 0 || grid.y > 65535) return cudaErrorInvalidValue;
+  ++launches;
   const unsigned blocks = grid.x * grid.y;
   std::atomic<unsigned> taken = 0;
   std::exception_ptr error;

@@ -10,7 +10,9 @@
 // Not seen: how fast it is, what the L1 does, and races within the order of one tile that no order of threads shows (compute-sanitizer).
 #pragma once
 
+#ifndef LINDEN_CUDA_EMULATOR
 #define LINDEN_CUDA_EMULATOR 1
+#endif
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
