@@ -29,7 +29,9 @@ std::pair<int64_t, int64_t> launches_of(const Function& function, const at::Tens
 TEST_CASE("emulated operators run their kernels, forward and backward", "[unit]") {
   const at::Tensor rows = test::normal({2, 5, 128}, 1, at::kFloat).requires_grad_(), weight = test::normal({128}, 2, at::kFloat);
   CHECK((launches_of([&] { return rms_norm_rotary(rows, weight, 4, {}); }, rows) == std::pair<int64_t, int64_t>{1, 1}));
-  CHECK((launches_of([&] { return adaptive_layer_norm({.residual = rows}).normed; }, rows) == std::pair<int64_t, int64_t>{1, 1}));
+  AdaptiveLayerNormInputs inputs;
+  inputs.residual = rows;
+  CHECK((launches_of([&] { return adaptive_layer_norm(inputs).normed; }, rows) == std::pair<int64_t, int64_t>{1, 1}));
 
   const at::Tensor image = test::normal({2, 32, 4, 4}, 3, at::kFloat).contiguous(at::MemoryFormat::ChannelsLast).requires_grad_();
   const at::Tensor scale = test::normal({32}, 4, at::kFloat);
