@@ -30,7 +30,7 @@ function(linden_reach file result)
   set(reach NONE)
   foreach(line IN LISTS lines)
     string(REGEX REPLACE "^#include [<\"]([^>\"]+).*" "\\1" name "${line}")
-    if(name MATCHES "^torch/csrc/autograd/(autograd|custom_function)\\.h$")   # small: read beside ATen's
+    if(name MATCHES "^torch/csrc/autograd/(autograd|custom_function|function)\\.h$")   # small: read beside ATen's
       set(below TENSORS)
     elseif(name MATCHES "^torch/" AND NOT name STREQUAL "torch/version.h")
       set(reach MODULES)

@@ -6,6 +6,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <catch2/catch_test_macros.hpp>
+#include <torch/csrc/autograd/function.h>
 
 #ifdef LINDEN_HAS_CUDA
 #include <ATen/cuda/CUDAContext.h>

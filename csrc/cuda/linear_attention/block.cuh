@@ -7,16 +7,16 @@
 
 namespace linden::cuda::linear_attention {
 
-// The stretch of one head and sample: blockIdx.x = (sample H + head) splits + stretch.
+// The stretch of one head and sample: number (sample H + head) splits + stretch.
 struct Stretch {
   int sample, head, head_row, stretch;  // head_row = sample H + head
   int first_tile, last_tile;            // tiles of kTokens tokens
   int end;                              // valid tokens of the sample
 };
-__device__ inline Stretch this_stretch(const LinearAttentionShape& shape, int tokens_per_tile) {
+__device__ inline Stretch this_stretch(const LinearAttentionShape& shape, int tokens_per_tile, int number = blockIdx.x) {
   Stretch s;
-  s.head_row = blockIdx.x / shape.splits;
-  s.stretch = blockIdx.x % shape.splits;
+  s.head_row = number / shape.splits;
+  s.stretch = number % shape.splits;
   s.sample = s.head_row / shape.heads;
   s.head = s.head_row % shape.heads;
   const int tiles = (shape.tokens + tokens_per_tile - 1) / tokens_per_tile;

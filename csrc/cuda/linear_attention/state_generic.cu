@@ -77,8 +77,9 @@ __global__ __launch_bounds__(kStateThreads) void state_kernel(const __grid_const
   const LinearAttentionShape& shape = p.shape;
   const Memory<Engine, kWidth> memory(dynamic_shared_memory(), shape, Use::kState, stages);
   using Element = typename Engine::Element;
-  const Stretch s = this_stretch(shape, Engine::kTokens);
-  const int block = blockIdx.y, head_dim = shape.head_dim, lag = stages > 1 ? 1 : 0;
+  const int blocks = feature_blocks(shape.map, shape.feature_dim, kWidth);  // of one stretch side by side: they read the same tokens
+  const Stretch s = this_stretch(shape, Engine::kTokens, blockIdx.x / blocks);
+  const int block = blockIdx.x % blocks, head_dim = shape.head_dim, lag = stages > 1 ? 1 : 0;
   const int tiles = max(0, min(s.last_tile, (s.end + Engine::kTokens - 1) / Engine::kTokens) - s.first_tile);
   const auto token = [&](int tile) { return (s.first_tile + tile) * Engine::kTokens; };
   const auto feature = [&](int f) { return feature_of(shape.map, shape.feature_dim, head_dim, kWidth, block * kWidth + f); };
@@ -149,7 +150,7 @@ struct LaunchState {
   template <class Engine, class T, int kWidth>
   cudaError_t run() const {
     const LinearAttentionShape& shape = p.shape;
-    const dim3 grid(shape.batch * shape.heads * shape.splits, feature_blocks(shape.map, shape.feature_dim, kWidth));
+    const dim3 grid(shape.batch * shape.heads * shape.splits * feature_blocks(shape.map, shape.feature_dim, kWidth));
     const auto kernel = shape.projected_dim > 0 ? state_kernel<Engine, T, kWidth, true> : state_kernel<Engine, T, kWidth, false>;
     return launch_with_memory<Engine, kWidth>(kernel, grid, kStateThreads, Use::kState, p);
   }
