@@ -115,8 +115,8 @@ TEST_CASE("linear attention kernels: small problems for a memory checker", "[cud
       for (const int64_t D : {32, 128}) compare(map, {2, 131, 2, D}, dtype, worst, at::tensor({70, 131}, at::kLong));
 }
 
-// For racecheck, which is slow and instruments every kernel it meets: one map, dtype and head dim a case, two tiles of tokens, the
-// reference on the CPU so that no other kernel runs. The bounds are wide; the matrix above has the tight ones.
+// For racecheck, which is slow and instruments every kernel it meets: one map, dtype and head dim a case, few tiles of tokens (no stage
+// of shared memory is used twice: tests/cuda_emulator sees to that), the reference on the CPU so that no other kernel runs. The bounds are wide; the matrix above has the tight ones.
 static void check_alone(const char* map_name, at::ScalarType dtype, int64_t D) {
   if (!at::hasCUDA()) SKIP("no CUDA device");
   const FeatureMapConfig map = feature_map_of(map_name);
