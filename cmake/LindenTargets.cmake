@@ -40,7 +40,10 @@ if(LINDEN_SANITIZE)
   target_link_options(linden_flags INTERFACE -fsanitize=${LINDEN_SANITIZE})
 endif()
 if(MOLD_PROGRAM)
-  target_link_options(linden_flags INTERFACE $<$<LINK_LANGUAGE:CXX>:-fuse-ld=mold>)
+  # separate-loadable-segments: mold counts .tbss to RELRO, and a .tbss in the last 15 bytes of a page that the segment itself does not
+  # begin in made a program that no loader takes ("cannot apply additional memory protection after relocation: Cannot allocate memory").
+  # Whether it lies there hangs on the length of the folder's name.
+  target_link_options(linden_flags INTERFACE $<$<LINK_LANGUAGE:CXX>:-fuse-ld=mold> LINKER:-z,separate-loadable-segments)
 endif()
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")  # as LibTorch is built: some of its classes differ in layout without NDEBUG
 
