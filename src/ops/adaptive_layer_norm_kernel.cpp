@@ -33,7 +33,6 @@ at::Tensor readable(const at::Tensor& x) {
   if (wide.stride(-1) == 1 && is_vector_aligned(wide) && (wide.dim() == 1 || wide.stride(0) % 4 == 0)) return wide;
   return wide.clone(at::MemoryFormat::Contiguous);
 }
-const float* data_or_null(const at::Tensor& x) { return x.defined() ? x.const_data_ptr<float>() : nullptr; }
 int64_t row_stride(const at::Tensor& x) { return x.defined() ? x.stride(0) : 0; }
 at::Tensor dense(const at::Tensor& x) { return is_dense(x) ? x : x.clone(at::MemoryFormat::Contiguous); }
 
@@ -53,14 +52,14 @@ std::optional<AdaptiveLayerNormForward> adaptive_layer_norm_kernel(const Adaptiv
   C10_CUDA_CHECK(cuda::launch_adaptive_layer_norm({
       .residual = in.residual.const_data_ptr(),
       .branch = in.branch.defined() ? in.branch.const_data_ptr() : nullptr,
-      .gate = data_or_null(gate),
-      .scale = data_or_null(scale),
-      .shift = data_or_null(shift),
+      .gate = floats_or_null(gate),
+      .scale = floats_or_null(scale),
+      .shift = floats_or_null(shift),
       .gate_stride = row_stride(gate),
       .scale_stride = row_stride(scale),
       .shift_stride = row_stride(shift),
-      .weight = data_or_null(weight),
-      .bias = data_or_null(bias),
+      .weight = floats_or_null(weight),
+      .bias = floats_or_null(bias),
       .x = result.out.residual.mutable_data_ptr(),
       .y = result.out.normed.mutable_data_ptr(),
       .mean = result.statistics.mutable_data_ptr<float>(),
@@ -101,11 +100,11 @@ AdaptiveLayerNormInputs adaptive_layer_norm_kernel_backward(const AdaptiveLayerN
       .grad_y = grad_y.const_data_ptr(),
       .x = x.const_data_ptr(),
       .branch = in.gate.defined() ? in.branch.const_data_ptr() : nullptr,
-      .gate = data_or_null(gate),
-      .scale = data_or_null(scale),
+      .gate = floats_or_null(gate),
+      .scale = floats_or_null(scale),
       .gate_stride = row_stride(gate),
       .scale_stride = row_stride(scale),
-      .weight = data_or_null(weight),
+      .weight = floats_or_null(weight),
       .mean = statistics.const_data_ptr<float>(),
       .rstd = statistics[1].const_data_ptr<float>(),
       .grad_residual = result.residual.mutable_data_ptr(),

@@ -24,6 +24,9 @@ inline bool is_on_card(const at::Tensor& tensor) {
 // Kernels load 16 bytes at a time.
 inline bool is_vector_aligned(const at::Tensor& tensor) { return reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 16 == 0; }
 
+// For arguments that may be absent: fp32.
+inline const float* floats_or_null(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr; }
+
 // `type` must be one that is_kernel_float() takes.
 inline cuda::FloatType kernel_float(at::ScalarType type) {
   return type == at::kFloat ? cuda::FloatType::kFloat32 : type == at::kHalf ? cuda::FloatType::kFloat16 : cuda::FloatType::kBFloat16;

@@ -78,7 +78,6 @@ struct Prepared {
 };
 
 const void* data_or_null(const at::Tensor& x) { return x.defined() ? x.const_data_ptr() : nullptr; }
-const float* floats_or_null(const at::Tensor& x) { return x.defined() ? x.const_data_ptr<float>() : nullptr; }
 
 // S [B, H, R, D] and z [B, H, R, 1] of features of x and values y. exact_sum: z of features that are not rounded (taylor2's, of keys).
 struct State {

@@ -31,7 +31,6 @@ at::Tensor angles(const at::Tensor& table) {
   const at::Tensor dense = table.to(at::kFloat).contiguous();
   return is_vector_aligned(dense) ? dense : dense.clone();
 }
-const float* data_or_null(const at::Tensor& x) { return x.defined() ? x.const_data_ptr<float>() : nullptr; }
 at::Tensor dense_weight(const at::Tensor& weight) {
   const at::Tensor dense = weight.contiguous();
   return is_vector_aligned(dense) ? dense : dense.clone();
@@ -51,8 +50,8 @@ std::optional<at::Tensor> rms_norm_rotary_kernel(const at::Tensor& x, const at::
       .x_token_stride = x.stride(1),
       .weight = weight.const_data_ptr(),
       .weight_type = kernel_float(weight.scalar_type()),
-      .cos = data_or_null(cos),
-      .sin = data_or_null(sin),
+      .cos = floats_or_null(cos),
+      .sin = floats_or_null(sin),
       .out = out.mutable_data_ptr(),
       .batch = B,
       .tokens = N,
@@ -86,8 +85,8 @@ std::optional<RmsNormRotaryGradients> rms_norm_rotary_kernel_backward(const at::
       .x_token_stride = x.stride(1),
       .weight = weight.const_data_ptr(),
       .weight_type = kernel_float(weight.scalar_type()),
-      .cos = data_or_null(cos),
-      .sin = data_or_null(sin),
+      .cos = floats_or_null(cos),
+      .sin = floats_or_null(sin),
       .grad_x = grad.x.mutable_data_ptr(),
       .grad_weight_rows = for_weight ? rows.mutable_data_ptr<float>() : nullptr,
       .batch = B,

@@ -4,6 +4,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "ops/linear_attention_cuda.h"
 #include "tests/cuda_emulator/emulator/device.h"
 #include "tests/ops/attention_kernels.h"
@@ -95,6 +97,29 @@ TEST_CASE("emulated linear attention kernels: padding is neither read nor writte
         if (i < 4) CHECK(poisoned[i].masked_select(padding).eq(0).all().item<bool>());
       }
     }
+}
+
+TEST_CASE("emulated linear attention kernels: counts of valid tokens out of range are cut to it", "[truth]") {
+  for (const FeatureMapConfig& map : all_maps()) {
+    INFO(feature_map_name(map));
+    const test::AttentionShape s{4, 70, 1, 32};
+    LinearAttentionInputs in = attention_inputs(map, s, at::kBFloat16);
+    const at::Tensor grad_out = test::normal({s.B, s.N, s.H, s.D}, 99, at::kBFloat16);
+    in.num_valid = at::tensor({int64_t{0}, int64_t{0}, int64_t{70}, int64_t{70}});
+    const std::vector<at::Tensor> within = kernel(map, in, grad_out);
+    in.num_valid = at::tensor({int64_t{-1}, std::numeric_limits<int64_t>::min() + 7, int64_t{71}, int64_t{1} << 40});
+    CHECK(equal(kernel(map, in, grad_out), within));
+  }
+}
+
+// S stays below fp32's end, the sum of its rows does not.
+TEST_CASE("emulated linear attention kernels: values near fp32's end", "[truth]") {
+  for (const FeatureMapConfig& map : {feature_map_of("elu_plus_one"), feature_map_of("relu")}) {
+    INFO(feature_map_name(map));
+    LinearAttentionInputs in = attention_inputs(map, {1, 64, 1, 128}, at::kBFloat16);
+    in.v = at::full_like(in.v, 1.5e36);
+    CHECK(test::error_of(linear_attention_forward_cuda(in, map).out, in.v.to(at::kDouble)) < 4e-3);
+  }
 }
 
 // A kernel that reads what another thread of its block has not written yet gets other bits in the other order.

@@ -22,7 +22,7 @@ __device__ inline Stretch this_stretch(const LinearAttentionShape& shape, int to
   const int tiles = (shape.tokens + tokens_per_tile - 1) / tokens_per_tile;
   s.first_tile = static_cast<int>(static_cast<int64_t>(tiles) * s.stretch / shape.splits);
   s.last_tile = static_cast<int>(static_cast<int64_t>(tiles) * (s.stretch + 1) / shape.splits);
-  s.end = shape.num_valid ? static_cast<int>(min(static_cast<int64_t>(shape.tokens), shape.num_valid[s.sample])) : shape.tokens;
+  s.end = shape.num_valid ? static_cast<int>(max(int64_t{0}, min(static_cast<int64_t>(shape.tokens), shape.num_valid[s.sample]))) : shape.tokens;
   return s;
 }
 
@@ -138,7 +138,7 @@ __device__ void load_constants(const Memory<Engine, kWidth>& memory, const Linea
     }
   }
   if (shape.map == FeatureMap::kExp)
-    for (int c = threadIdx.x; c < kWidth; c += blockDim.x) memory.shift[c] = c < shape.head_dim ? shift[s.head_row * shape.head_dim + c] : 0.f;
+    for (int c = threadIdx.x; c < kWidth; c += blockDim.x) memory.shift[c] = c < shape.head_dim ? shift[static_cast<int64_t>(s.head_row) * shape.head_dim + c] : 0.f;
   if (shape.map == FeatureMap::kTaylor2) TaylorTable::fill(memory.pairs, shape.projected_dim);
 }
 
@@ -170,7 +170,7 @@ struct StateReader {
       const int r = feature_of(shape.map, shape.feature_dim, shape.head_dim, kWidth, p);
       memory.sum[p] = r >= 0 ? all_sums[static_cast<int64_t>(s.head_row) * shape.feature_dim + r] : 0.f;
     }
-    for (int d = threadIdx.x; d < kWidth; d += kThreads) memory.centre[d] = d < shape.head_dim ? all_centres[s.head_row * shape.head_dim + d] : 0.f;
+    for (int d = threadIdx.x; d < kWidth; d += kThreads) memory.centre[d] = d < shape.head_dim ? all_centres[static_cast<int64_t>(s.head_row) * shape.head_dim + d] : 0.f;
     __syncthreads();
     if constexpr (kResident) {
       tile.stride = kWidth;

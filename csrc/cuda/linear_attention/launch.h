@@ -8,11 +8,6 @@ namespace linden::cuda {
 // Whether this card has the shared memory that the kernels want for this shape. False: use another implementation.
 bool linear_attention_fits(const LinearAttentionShape& shape, bool backward);
 
-// The type in which W is wanted: bf16 for bf16 activations, else fp32.
-inline FloatType projection_type(FloatType activations) {
-  return activations == FloatType::kBFloat16 ? FloatType::kBFloat16 : FloatType::kFloat32;
-}
-
 // How many stretches fill the card's multiprocessors best, at most `limit`.
 int state_splits(const LinearAttentionShape& shape, int limit);
 int query_splits(const LinearAttentionShape& shape);

@@ -53,7 +53,7 @@ __global__ void sum_parts_kernel(const float* partial, float* out, int64_t eleme
   out[i] = total;
 }
 
-// One block a head: `groups` threads share a column's rows. z is scaled by its largest, so that its squares stay in range.
+// One block a head: `groups` threads share a column's rows. z and S are scaled by the largest z, so that squares and products stay in range.
 __global__ __launch_bounds__(kCentreThreads) void centre_kernel(const __grid_constant__ CentreParams p) {
   __shared__ float largest[kCentreThreads], weighted[kCentreThreads], squares[kCentreThreads];
   const int R = p.shape.feature_dim, D = p.shape.head_dim, groups = kCentreThreads / D, column = threadIdx.x % D, group = threadIdx.x / D;
@@ -72,7 +72,7 @@ __global__ __launch_bounds__(kCentreThreads) void centre_kernel(const __grid_con
   if (group < groups)
     for (int r = group; r < R; r += groups) {
       const float z = sum[r] * scale;
-      products += z * state[r * D + column];
+      products += z * (state[r * D + column] * scale);
       square += z * z;
     }
   weighted[threadIdx.x] = products;
@@ -80,7 +80,7 @@ __global__ __launch_bounds__(kCentreThreads) void centre_kernel(const __grid_con
   __syncthreads();
   products = square = 0;
   for (int other = 0; other < groups; ++other) products += weighted[other * D + column], square += squares[other * D + column];
-  const float centre = square > 0 ? products / square * scale : 0.f;
+  const float centre = square > 0 ? products / square : 0.f;
   if (group == 0) p.centre[blockIdx.x * D + column] = centre;
   if (!p.exact_sum || group >= groups) return;
   const float* const exact = p.exact_sum + static_cast<int64_t>(blockIdx.x) * R;
