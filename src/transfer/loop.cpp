@@ -5,13 +5,14 @@
 #include <torch/nn/module.h>
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <optional>
 #include <utility>
 
+#include "core/clock.h"
 #include "core/device_memory.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/logging.h"
 #include "core/progress.h"
 #include "core/random.h"
@@ -19,23 +20,20 @@
 #include "train/loss_log.h"
 #include "train/state.h"
 #include "train/step_graph.h"
+#include "transfer/critic.h"
 #include "transfer/example_feed.h"
 #include "transfer/gates.h"
+#include "transfer/held_out.h"
 #include "transfer/layer_log.h"
 #include "transfer/progress.h"
 #include "transfer/stage_clock.h"
-#include "transfer/strip.h"
+#include "transfer/strip_clips.h"
 #include "transfer/warm_start.h"
 
 namespace linden {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-constexpr uint64_t kCriticSeed = 0x9e3779b97f4a7c15;   // the critic's draws are other ones than the student's
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 void freeze_parameters(torch::nn::Module& module) {
   for (at::Tensor& parameter : module.parameters()) parameter.requires_grad_(false);
@@ -53,18 +51,6 @@ VideoDit on_device(VideoDit network, at::Device device) {
   return network;
 }
 
-// The network that learns the student's distribution, with its optimiser and its own draws.
-struct Critic {
-  Critic(const TransferConfig& config, VideoDit start, const ExampleFeedConfig& feed, std::shared_ptr<TrajectorySource> source, const CaptionBatch& prompts, at::Device device)
-      : network(on_device(start, device)), weights(network.ptr()), optimizer(config.critic.optimizer, weights.values) {
-    for (int64_t i = 0; i < config.critic.steps; ++i) feeds.emplace_back(feed, source, prompts, device);
-  }
-  VideoDit network;
-  FlatParameters weights;
-  AdamW optimizer;
-  std::vector<ExampleFeed> feeds;   // one for each of its steps
-};
-
 // All that a run of the loop works on.
 class Transfer {
  public:
@@ -73,19 +59,15 @@ class Transfer {
         source_(std::move(inputs.source)), calls_(matching_calls(config.matching)), student_(make_student()), teacher_(on_device(teacher_folder_.transformer, device)),
         weights_(student_.ptr(), is_gate), optimizer_(config.optimizer, weights_.values), ema_(config.ema_decay, weights_.values),
         scores_(config.gates, config.alpha, student_), prompts_(encode(source_->prompts())), feed_(feed_config(seed_), source_, prompts_, device),
-        times_{at::tensor(source_->manifest().sigma, at::kFloat).to(device)}, bins_(config.num_bins, device), losses_(config.log_every, device), errors_(config.log_every, device),
+        times_{at::tensor(source_->manifest().sigma, at::kFloat).to(device)}, held_out_(config, *source_, prompts_, device),
+        clips_(config, source_->manifest(), prompts_, teacher_, run.path(), device), bins_(config.num_bins, device), losses_(config.log_every, device), errors_(config.log_every, device),
         detectors_(config.detectors, config.gates), rows_(run.path()), loss_(at::zeros({}, at::dtype(at::kFloat).device(device))), norm_(at::zeros_like(loss_)),
         error_(at::zeros_like(loss_)), clock_(config.time_stages, device), graph_(config.time_stages ? "off" : config.graphs, device) {
     if (clock_.on()) stage_log_ = std::make_unique<StageLog>(run.path());
     freeze_parameters(*teacher_);
     student_->set_activation_checkpointing(config.activation_checkpointing);
-    if (calls_.needs_critic) {
-      ExampleFeedConfig feed = feed_config(seed_ ^ kCriticSeed);
-      feed.needs_noise = true;
-      critic_ = std::make_unique<Critic>(config, copy_of(teacher_), feed, source_, prompts_, device);
-    }
+    if (calls_.needs_critic) critic_ = std::make_unique<Critic>(config, copy_of(teacher_), feed_config(seed_), source_, prompts_, device);
     if (const auto* adm = std::get_if<AdmConfig>(&config.matching); adm && adm->score == "ema") make_average_network();
-    choose_held_out();
   }
 
   TransferResult run() {
@@ -113,7 +95,6 @@ class Transfer {
   }
 
  private:
-  // --- what the constructor makes ---
   VideoDit make_student() {
     at::manual_seed(stream_key(seed_, Purpose::kWeights));
     VideoDit teacher = teacher_folder_.transformer;
@@ -144,19 +125,6 @@ class Transfer {
       mixer(average_, scores_.layers()[i])->gate().set_data(scores_.r.narrow(0, static_cast<int64_t>(i), 1));
   }
 
-  // Points of the last trajectories, spread over the levels.
-  void choose_held_out() {
-    const int64_t kept = source_->manifest().num_kept(), trajectories = source_->size() / kept, held = config_.num_held_out;
-    std::vector<int64_t> rows;
-    for (int64_t p = 0; p < config_.num_points; ++p) rows.push_back((trajectories - held + p % held) * kept + p * kept / config_.num_points);
-    source_->prepare(0);
-    const TrajectoryBatch batch = source_->batch(at::tensor(rows, at::kLong).to(device_), 0);
-    held_x_ = batch.x.clone();
-    held_sigma_ = batch.sigma.clone();
-    held_captions_ = {prompts_.text.index_select(0, batch.prompt), prompts_.none};
-  }
-
-  // --- small words ---
   int64_t num_layers() const { return teacher_folder_.transformer->config().num_layers; }
   int64_t num_pairs() const { return source_->size() - config_.num_held_out * source_->manifest().num_kept(); }
   bool learned() const { return config_.gates.selection == "learned"; }
@@ -166,10 +134,7 @@ class Transfer {
   double learning_rate(int64_t step) const { return config_.optimizer.learning_rate * learning_rate_factor(config_.learning_rate, step, config_.steps); }
   double gate_progress(int64_t step) const { return static_cast<double>(step) / static_cast<double>(std::max<int64_t>(1, commit_step())); }
 
-  double gap() {
-    const Bf16Scope bf16(config_.precision == "bf16", device_);
-    return velocity_gap(student_, teacher_, held_x_, held_sigma_, held_captions_);
-  }
+  double gap() { return held_out_.gap(student_, teacher_); }
 
   TrainState state() {
     NamedTensors more = {{"gates.r", scores_.r}, {"gates.free", scores_.free}, {"gates.mean", scores_.mean}, {"gates.variance", scores_.variance}};
@@ -181,7 +146,6 @@ class Transfer {
     return {weights_, optimizer_, ema_, more, &details_ref_};
   }
 
-  // --- begin and resume ---
   bool resume() {
     if (!run_.resumed()) return false;
     const auto resumed = resume_train_state(run_.path(), state());
@@ -264,7 +228,7 @@ class Transfer {
       const at::Tensor r = scores_.r.to(at::kCPU, at::kDouble);
       details_.commit_distance = at::minimum(r, 1 - r).mean().item<double>();
       details_.gap_before_commit = gap();
-      if (config_.num_strip_clips > 0) write_clips("before.apng");
+      if (config_.num_strip_clips > 0) clips_.write("before.apng", student_);
     }
     details_.committed = true;
     details_.linear_layers = linear;
@@ -275,7 +239,6 @@ class Transfer {
     rows_.message(done_.step, "commit", fmt::format("layers {} are linear from here on", fmt::join(linear, " ")));
   }
 
-  // --- a step ---
   void step(int64_t number) {
     clock_.run("step", [&] { take_step(number); });
     if (stage_log_) stage_log_->add(number, clock_.take(), device_);
@@ -283,11 +246,9 @@ class Transfer {
 
   void take_step(int64_t number) {
     clock_.run("examples", [&] { feed_.fill(number, number); });
-    if (critic_)
-      for (int64_t i = 0; i < config_.critic.steps; ++i) critic_->feeds[static_cast<size_t>(i)].fill((number - 1) * config_.critic.steps + i + 1, number);
+    if (critic_) critic_->begin_step(number);
     optimizer_.begin_step(number, learning_rate(number));
     ema_.begin_update(number);
-    if (critic_) critic_->optimizer.begin_step((number - 1) * config_.critic.steps, config_.critic.optimizer.learning_rate);
     if (!details_.committed) scores_.begin_step(number, gate_progress(number));
     graph_.run([this] { update(); });
     losses_.add(loss_, norm_);
@@ -357,13 +318,9 @@ class Transfer {
       loss = critic_loss(dmd ? *dmd : DmdMatchingConfig{}, networks(feed.captions(0, 1)), feed.draw(0, 1));
     }
     loss.backward();
-    const at::NoGradGuard no_grad;
-    clip_gradient_norm(critic_->weights.gradients, config_.gradient_clip);
-    critic_->optimizer.next_step();
-    critic_->optimizer.apply(critic_->weights.values, critic_->weights.gradients);
+    critic_->apply_gradients(config_.gradient_clip);
   }
 
-  // --- what it says ---
   void log(int64_t first) {
     const std::vector<double> errors = errors_.losses();
     Observation row{done_.step, mean(losses_.losses()), mean(errors), mean(losses_.norms()), {}, {}, {}, 0};
@@ -389,7 +346,7 @@ class Transfer {
                                   {"num_linear", static_cast<double>(num_linear)}, {"tokens_per_second", tokens}});
     done_.last_loss = row.loss;
     note_ = fmt::format("loss {:.3g}  error {:.3g}  linear {}/{}", row.loss, row.velocity_error, num_linear, config_.gates.num_linear);
-    if (student_deviation_) row.student_deviation = std::exchange(student_deviation_, std::nullopt), row.teacher_deviation = teacher_deviation_;
+    if (student_deviation_) row.student_deviation = std::exchange(student_deviation_, std::nullopt), row.teacher_deviation = clips_.teacher_deviation();
     losses_.clear();
     errors_.clear();
     bins_.clear();
@@ -413,44 +370,16 @@ class Transfer {
     return (shape[1] / patch[0]) * (shape[2] / patch[1]) * (shape[3] / patch[2]);
   }
 
-  // Clips 0 .. of the run's seed under the first prompts. [clips, C, F, Y, X] on the CPU
-  at::Tensor draw_clips(VideoDit network) {
-    const at::NoGradGuard no_grad;
-    const int64_t count = config_.num_strip_clips;
-    std::vector<int64_t> indices(static_cast<size_t>(count));
-    std::iota(indices.begin(), indices.end(), 0);
-    // Prompts far apart in the list show different things.
-    const auto number = static_cast<int64_t>(source_->prompts().size());
-    const at::Tensor text = prompts_.text.index_select(0, (at::arange(count, at::kLong) * std::max<int64_t>(1, number / std::max<int64_t>(1, count) + 1)).remainder(number).to(device_));
-    return draw_video(network, {FlowSampler(source_->manifest().sampler), config_.guidance, text, prompts_.none, source_->manifest().latent_shape}, seed_, indices).cpu();
-  }
-
-  const at::Tensor& teacher_clips() {
-    if (!teacher_clips_.defined()) {
-      teacher_clips_ = draw_clips(teacher_);
-      teacher_deviation_ = probe_clips(teacher_clips_).deviation.mean().item<double>();
-      write_moving_clips(run_.file("teacher.apng"), teacher_clips_, teacher_clips_);
-    }
-    return teacher_clips_;
-  }
-
-  void write_clips(const std::string& name) { write_moving_clips(run_.file(name), draw_clips(student_), teacher_clips()); }
-
   // last: with the clips of the model that config.compare names.
   void strip(bool last = false) {
     if (config_.num_strip_clips == 0) return;
-    const at::Tensor& wanted = teacher_clips();
     const UseAverage average(weights_.values, ema_);
-    const at::Tensor clips = draw_clips(student_);
-    const at::Tensor probes = batch_means(probe_clips(clips));
-    student_deviation_ = probes[1].item<double>();
-    run_.log_metrics(done_.step, {{"saturation", probes[0].item<double>()}, {"deviation", *student_deviation_}, {"motion", probes[2].item<double>()}});
-    at::Tensor compared;
-    if (last && !config_.compare.empty()) compared = draw_clips(load_video_model(config_.compare, "folder", at::kFloat, device_).transformer);
-    run_.log_image(done_.step, "strip", write_strip(run_.path(), done_.step, wanted, clips, compared));
+    const StudentStrip strip = clips_.strip(done_.step, student_, /*compared=*/last);
+    student_deviation_ = strip.deviation;
+    run_.log_metrics(done_.step, {{"saturation", strip.saturation}, {"deviation", strip.deviation}, {"motion", strip.motion}});
+    run_.log_image(done_.step, "strip", strip.file);
   }
 
-  // --- end ---
   void save() {
     done_.pending_losses = losses_.losses();
     done_.pending_norms = losses_.norms();
@@ -468,7 +397,7 @@ class Transfer {
     const UseAverage average(weights_.values, ema_);
     const at::ScalarType dtype = config_.export_dtype == "fp16" ? at::kHalf : at::kFloat;
     weights_.values.copy_(weights_.values.to(dtype));
-    if (config_.num_strip_clips > 0) write_clips("after.apng");
+    if (config_.num_strip_clips > 0) clips_.write("after.apng", student_);
     result.steps = done_.step;
     result.examples_seen = done_.examples_seen;
     result.num_layers = num_layers();
@@ -506,10 +435,11 @@ class Transfer {
   Ema ema_;
   GateScores scores_;
   std::unique_ptr<Critic> critic_;
-  CaptionBatch prompts_, held_captions_;
+  CaptionBatch prompts_;
   ExampleFeed feed_;
   FlowTimes times_;
-  at::Tensor held_x_, held_sigma_, teacher_clips_;
+  HeldOut held_out_;
+  StripClips clips_;
   BinnedMean bins_;
   LossLog losses_, errors_;
   Detectors detectors_;
@@ -517,7 +447,7 @@ class Transfer {
   TransferProgress details_;
   ConfigRefOf<TransferProgress> details_ref_{details_};
   TrainProgress done_;
-  std::optional<double> student_deviation_, teacher_deviation_;
+  std::optional<double> student_deviation_;   // of the strip since the last row of the log
   at::Tensor loss_, norm_, error_;   // of the step, scalars
   Clock::time_point training_;
   std::string note_;

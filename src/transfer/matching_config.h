@@ -12,7 +12,7 @@ namespace linden {
 // Which lower time t belongs to a state at the solver time t'. Every t is clamped to clamp_low..clamp_high and never above t'.
 struct MatchingTimeConfig {
   std::string time = "next";      // next: the next solver time; within_step: uniform between t' and it; lower_solver_time: any later one
-  int64_t substeps = 1;           // next and within_step: t lies within 1/substeps of the solver step (remedy g)
+  int64_t substeps = 1;           // next and within_step: t lies within 1/substeps of the solver step
   double clamp_low = 0.02;        // as the public DMD codes do; t = 0 has no score
   double clamp_high = 0.98;
 };
@@ -29,12 +29,12 @@ struct AdmConfig : MatchingTimeConfig {
   std::string reading = "solver_step";   // how x^_t follows from the student's velocity; renoise: through x^_0 and new noise
   std::string normalisation = "raw";     // raw: Eq. 13; dmd_norm: over mean |x^_0 - x_0 of the teacher|; unit: weight 1
   std::string score = "self";            // whose velocity is the student's score: self, ema, extra (a trained network)
-  double anchor = 0;                     // weight of a velocity match at (x_t', t') (remedy c)
-  bool both_ends = false;                // the error is the mean of those at (x_t', t') and (x^_t, t) (remedy d)
+  double anchor = 0;                     // weight of a velocity match at (x_t', t')
+  bool both_ends = false;                // the error is the mean of those at (x_t', t') and (x^_t, t)
   bool match_last_step = false;          // a state of the last solver step is matched where it is: t = t'
 };
 
-// The student with gradient at the point that one step of its own leads to (remedy b).
+// The student with gradient at the point that one step of its own leads to.
 struct OnPolicyMatchingConfig : MatchingTimeConfig {
   static constexpr const char* kType = "on_policy";
   std::string weight = "unit";           // unit, or kl: |t - t'| (1-t)/t, ADM's raw weight
