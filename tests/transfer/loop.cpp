@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/progress.h"
 #include "core/run_directory.h"
 #include "io/safetensors.h"

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "tests/support/support.h"
 
 using Catch::Matchers::ContainsSubstring;

@@ -12,6 +12,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/progress.h"
 #include "core/random.h"
 #include "core/run_directory.h"

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <fstream>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "tests/support/support.h"
 #include "transfer/layer_log.h"
 

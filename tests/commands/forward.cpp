@@ -2,6 +2,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include "core/files.h"
 #include "io/safetensors.h"
 #include "models/image_classifier.h"
 #include "tests/models/video_dit_cases.h"
