@@ -10,6 +10,7 @@
 #include "core/logging.h"
 #include "experiment/bench_dit_cost.h"
 #include "models/model_digest.h"
+#include "models/video_model.h"
 #include "ops/attention_run.h"
 #include "transfer/trajectory_generator.h"
 #include "transfer/trajectory_run.h"
@@ -83,7 +84,7 @@ Command trajectories_command() {
   command.name = "trajectories";
   command.summary = "keeps a video model's sampling paths for transfer";
   command.usage = "linden trajectories config.json [--set KEY=VALUE] [--resume] [--dry-run]";
-  command.example = "linden trajectories configs/transfer/moving_digits_trajectories.json --dry-run --set teacher=runs/moving_digits_teacher/model";
+  command.example = "linden trajectories configs/transfer/moving_digits_trajectories.json --dry-run";
   command.run = run;
   command.config = owned_config<TrajectoriesConfig>;
   return command;

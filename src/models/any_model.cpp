@@ -55,7 +55,7 @@ AnyModel video_model(VideoDit network) {
 
 AnyModel classifier_model(std::shared_ptr<ImageClassifier> classifier) {
   AnyModel model;
-  model.module = classifier;
+  model.module = std::shared_ptr<torch::nn::Module>(classifier, &classifier->module());
   model.inputs = {"sample"};
   model.forward = [classifier](const NamedTensors& inputs) {
     const at::Tensor& sample = inputs.at("sample");

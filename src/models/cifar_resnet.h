@@ -35,11 +35,12 @@ class FixedBatchNormImpl : public torch::nn::Module {
 };
 TORCH_MODULE(FixedBatchNorm);
 
-class CifarResNetImpl : public ImageClassifier {
+class CifarResNetImpl : public torch::nn::Module, public ImageClassifier {
  public:
   explicit CifarResNetImpl(const CifarResNetConfig& config);
   at::Tensor logits(const at::Tensor& x) override;    // x: [B, 3, 32, 32]
   at::Tensor features(const at::Tensor& x) override;  // [B, 64]
+  torch::nn::Module& module() override { return *this; }
   int64_t in_channels() const override { return 3; }
   int64_t num_classes() const override { return config_.num_classes; }
   int64_t num_features() const override;

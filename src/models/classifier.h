@@ -6,26 +6,17 @@
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
-#include "core/config.h"
+#include "models/classifier_config.h"
 #include "models/image_classifier.h"
-#include "models/model_folder.h"
 
 namespace linden {
 
-struct DigitClassifierConfig {
-  static constexpr const char* kClassName = "DigitClassifier";
-  static NullableKeys nullable_keys() { return {}; }
-  int64_t image_size = 32;  // rows and columns
-  int64_t in_channels = 1;
-  int64_t num_classes = 10;
-};
-void visit_fields(FieldVisitor& v, DigitClassifierConfig& c);
-
-class DigitClassifierImpl : public ImageClassifier {
+class DigitClassifierImpl : public torch::nn::Module, public ImageClassifier {
  public:
   explicit DigitClassifierImpl(const DigitClassifierConfig& config);
   at::Tensor logits(const at::Tensor& x) override;
   at::Tensor features(const at::Tensor& x) override;  // [B, 32 (Y/4) (X/4)]
+  torch::nn::Module& module() override { return *this; }
   int64_t in_channels() const override { return config_.in_channels; }
   int64_t num_classes() const override { return config_.num_classes; }
   int64_t num_features() const override { return linear->options.in_features(); }

@@ -11,10 +11,13 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <string>
+
+namespace torch::nn {
+class Module;
+}
 
 namespace linden {
 

@@ -37,10 +37,11 @@ std::shared_ptr<ImageClassifier> make_classifier(const std::string& class_name) 
 std::shared_ptr<ImageClassifier> load_classifier(const std::filesystem::path& model, at::Device device,
                                                  const std::string& weights) {
   const std::shared_ptr<ImageClassifier> classifier = make_described(model, model_class_name(model));
-  load_model_weights(*classifier, model, weights);
-  classifier->to(device);
-  classifier->eval();
-  for (at::Tensor& parameter : classifier->parameters()) parameter.requires_grad_(false);
+  torch::nn::Module& network = classifier->module();
+  load_model_weights(network, model, weights);
+  network.to(device);
+  network.eval();
+  for (at::Tensor& parameter : network.parameters()) parameter.requires_grad_(false);
   return classifier;
 }
 

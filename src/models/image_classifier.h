@@ -3,20 +3,26 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
-#include <torch/nn/module.h>
+#include <c10/core/ScalarType.h>
 
 #include <filesystem>
 #include <memory>
 #include <string>
 
+namespace torch::nn {
+class Module;
+}
+
 namespace linden {
 
-class ImageClassifier : public torch::nn::Module {
+class ImageClassifier {
  public:
+  virtual ~ImageClassifier() = default;
   // x: [B, C, Y, X] in [-1, 1]. Returns [B, num_classes()], before softmax.
   virtual at::Tensor logits(const at::Tensor& x) = 0;
   // The input of the last linear layer. [B, num_features()]
   virtual at::Tensor features(const at::Tensor& x) = 0;
+  virtual torch::nn::Module& module() = 0;   // the network itself: its weights, its mode, its device
   virtual int64_t in_channels() const = 0;
   virtual int64_t num_classes() const = 0;
   virtual int64_t num_features() const = 0;

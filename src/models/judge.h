@@ -9,28 +9,17 @@
 
 #include <vector>
 
-#include "core/config.h"
+#include "models/classifier_config.h"
 #include "models/image_classifier.h"
-#include "models/model_folder.h"
 
 namespace linden {
 
-struct DigitJudgeConfig {
-  static constexpr const char* kClassName = "DigitJudge";
-  static NullableKeys nullable_keys() { return {}; }
-  int64_t in_channels = 1;
-  int64_t num_classes = 10;
-  std::vector<int64_t> channels = {16, 32, 32, 64, 64};  // of each convolution
-  std::vector<int64_t> strides = {1, 2, 1, 2, 2};
-  int64_t norm_groups = 8;
-};
-void visit_fields(FieldVisitor& v, DigitJudgeConfig& c);
-
-class DigitJudgeImpl : public ImageClassifier {
+class DigitJudgeImpl : public torch::nn::Module, public ImageClassifier {
  public:
   explicit DigitJudgeImpl(const DigitJudgeConfig& config);
   at::Tensor logits(const at::Tensor& x) override;
   at::Tensor features(const at::Tensor& x) override;  // [B, channels.back()]
+  torch::nn::Module& module() override { return *this; }
   int64_t in_channels() const override { return config_.in_channels; }
   int64_t num_classes() const override { return config_.num_classes; }
   int64_t num_features() const override { return config_.channels.back(); }

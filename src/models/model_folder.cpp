@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "io/safetensors.h"
 #include "models/formula_weights.h"
 #include "models/weights.h"

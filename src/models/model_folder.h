@@ -2,13 +2,16 @@
 #pragma once
 
 #include <c10/core/ScalarType.h>
-#include <torch/nn/module.h>
 
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "core/config.h"
+
+namespace torch::nn {
+class Module;
+}
 
 namespace linden {
 

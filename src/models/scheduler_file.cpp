@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 
 namespace linden {
 namespace {

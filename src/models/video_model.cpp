@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "diffusion/flow_chain.h"
 #include "models/wan_checkpoint.h"
 

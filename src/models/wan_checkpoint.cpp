@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "io/safetensors_header.h"
 #include "models/wan_config.h"
 

@@ -10,8 +10,8 @@
 #include <map>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/progress.h"
-#include "core/run_directory.h"
 #include "io/pending_folder.h"
 #include "io/safetensors_index.h"
 #include "io/safetensors_writer.h"

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <torch/nn/module.h>
 
 #include <string>
 
 #include "io/safetensors.h"
+
+namespace torch::nn {
+class Module;
+}
 
 namespace linden {
 

@@ -2,10 +2,11 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <torch/nn/module.h>
 
 #include <numeric>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "data/moving_digits.h"
 #include "diffusion/executor.h"
 #include "diffusion/flow_chain.h"

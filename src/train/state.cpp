@@ -6,8 +6,8 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/logging.h"
-#include "core/run_directory.h"
 #include "io/safetensors.h"
 
 namespace linden {

@@ -6,7 +6,11 @@
 #include "core/error.h"
 #include "core/random.h"
 #include "data/moving_digits.h"
+#include "models/classifier.h"
+#include "models/judge.h"
+#include "models/mlp_denoiser.h"
 #include "models/model_folder.h"
+#include "models/unet2d.h"
 #include "models/video_model.h"
 #include "nn/channels_last.h"
 

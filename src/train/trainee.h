@@ -3,7 +3,6 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/ScalarType.h>
-#include <torch/nn/module.h>
 
 #include <filesystem>
 #include <functional>
@@ -14,11 +13,14 @@
 
 #include "core/config.h"
 #include "diffusion/noise_predictor.h"
-#include "models/classifier.h"
-#include "models/judge.h"
-#include "models/mlp_denoiser.h"
-#include "models/unet2d.h"
+#include "models/classifier_config.h"
+#include "models/mlp_denoiser_config.h"
+#include "models/unet2d_config.h"
 #include "models/video_dit_config.h"
+
+namespace torch::nn {
+class Module;
+}
 
 namespace linden {
 

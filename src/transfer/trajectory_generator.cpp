@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "diffusion/flow_chain.h"
+#include "models/video_model.h"
 
 namespace linden {
 namespace {

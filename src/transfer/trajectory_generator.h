@@ -4,16 +4,18 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <cstdint>
 #include <functional>
 #include <span>
 
 #include "diffusion/flow_sampler.h"
-#include "models/video_model.h"
 #include "transfer/trajectory_manifest.h"
 
 namespace linden {
+
+struct VideoModel;
 
 // The teacher's guided velocity, fp32, as x. x: [B, C, F, Y, X] fp32; timestep: [B] fp32; prompt: [B] int64 rows of the prompts. All on
 // the device.

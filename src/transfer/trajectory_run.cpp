@@ -3,10 +3,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <chrono>
 #include <span>
 
+#include "core/clock.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/logging.h"
 #include "core/progress.h"
 #include "io/digest.h"
@@ -17,9 +18,7 @@ namespace linden {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 double gb(int64_t bytes) { return static_cast<double>(bytes) * 1e-9; }
 double mb(int64_t bytes) { return static_cast<double>(bytes) * 1e-6; }
 

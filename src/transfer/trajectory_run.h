@@ -8,11 +8,13 @@
 #include <functional>
 
 #include "core/run_directory.h"
-#include "models/video_model.h"
+#include "models/video_model_layout.h"
 #include "transfer/trajectory_config.h"
 #include "transfer/trajectory_manifest.h"
 
 namespace linden {
+
+struct VideoModel;
 
 // Puts the model's shift and latent sizes where the config leaves them to it; then the config says all. Throws InputError, ConfigError: no
 // teacher, latents that the patch does not divide, a shift that contradicts the model's.

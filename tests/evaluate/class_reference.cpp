@@ -27,7 +27,6 @@ TEST_CASE("moments of chosen classes under a classifier are kept in memory", "[u
     writer.close();
   }
   std::shared_ptr<ImageClassifier> judge = make_classifier("DigitJudge");
-  judge->eval();
   ClassReference reference(judge, at::kCPU);
   SampleSetConfig ones;
   ones.path = (folder / "real.h5").string();

@@ -1,6 +1,7 @@
 // linden evaluate's core: sample sets from every kind of place, metrics by name, bad input.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <torch/nn/module.h>
 
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -218,7 +219,6 @@ TEST_CASE("evaluation under a classifier names its features", "[unit]") {
   TemporaryFolder folder;
   at::manual_seed(5);
   const auto classifier = make_classifier("DigitJudge");
-  classifier->eval();
   classifier->save(folder / "judge", at::kFloat);
   at::manual_seed(6);
   const at::Tensor samples = at::rand({12, 1, 32, 32}) * 2 - 1;
@@ -252,7 +252,7 @@ TEST_CASE("features that are not numbers are refused, with the sample", "[unit]"
   const auto classifier = make_classifier("DigitJudge");
   {
     const at::NoGradGuard no_grad;
-    for (at::Tensor& parameter : classifier->parameters()) parameter.fill_(std::numeric_limits<float>::infinity());
+    for (at::Tensor& parameter : classifier->module().parameters()) parameter.fill_(std::numeric_limits<float>::infinity());
   }
   classifier->save(folder / "judge", at::kFloat);
   write_set(folder / "a.h5", at::rand({3, 1, 32, 32}));

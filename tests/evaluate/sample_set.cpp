@@ -6,7 +6,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "data/cifar.h"
 #include "data/digits.h"
 #include "evaluate/evaluation.h"

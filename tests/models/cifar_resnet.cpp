@@ -7,7 +7,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "models/any_model.h"
 #include "models/formula_weights.h"
 #include "models/weights.h"

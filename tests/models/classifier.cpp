@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "models/image_classifier.h"
 #include "models/mlp_denoiser.h"
 #include "models/prior.h"
@@ -37,7 +37,7 @@ std::string names_and_shapes(const torch::nn::Module& module) {
 
 TEST_CASE("the guide has the paper's layers", "[golden]") {
   const auto guide = make_classifier("DigitClassifier");
-  CHECK(names_and_shapes(*guide) ==
+  CHECK(names_and_shapes(guide->module()) ==
         "conv1.bias 16\nconv1.weight 16 1 5 5\nconv2.bias 32\nconv2.weight 32 16 5 5\nlinear.bias 10\nlinear.weight 10 "
         "2048\n");
   CHECK(guide->num_features() == 2048);
@@ -46,7 +46,7 @@ TEST_CASE("the guide has the paper's layers", "[golden]") {
 TEST_CASE("the judge is built differently and small", "[golden]") {
   const auto judge = make_classifier("DigitJudge");
   CHECK(
-      names_and_shapes(*judge) ==
+      names_and_shapes(judge->module()) ==
       "convs.0.bias 16\nconvs.0.weight 16 1 3 3\nconvs.1.bias 32\nconvs.1.weight 32 16 3 3\nconvs.2.bias 32\n"
       "convs.2.weight 32 32 3 3\nconvs.3.bias 64\nconvs.3.weight 64 32 3 3\nconvs.4.bias 64\nconvs.4.weight 64 64 3 3\n"
       "linear.bias 10\nlinear.weight 10 64\nnorms.0.bias 16\nnorms.0.weight 16\nnorms.1.bias 32\nnorms.1.weight 32\n"
@@ -64,7 +64,7 @@ TEST_CASE("classifiers save, load by class name and pass gradients to x", "[unit
     const test::TemporaryFolder folder;
     classifier->save(folder.path, at::kFloat);
     const auto loaded = load_classifier(folder.path, at::kCPU);
-    CHECK_FALSE(loaded->is_training());
+    CHECK_FALSE(loaded->module().is_training());
     CHECK(loaded->num_classes() == 10);
     at::Tensor input = x.clone().requires_grad_(true);
     const at::Tensor logits = loaded->logits(input);
@@ -73,7 +73,7 @@ TEST_CASE("classifiers save, load by class name and pass gradients to x", "[unit
     CHECK(loaded->features(x).sizes() == at::IntArrayRef({3, loaded->num_features()}));
     logits.sum().backward();
     CHECK(input.grad().abs().sum().item<double>() > 0);
-    for (const at::Tensor& parameter : loaded->parameters()) CHECK_FALSE(parameter.requires_grad());
+    for (const at::Tensor& parameter : loaded->module().parameters()) CHECK_FALSE(parameter.requires_grad());
   }
 }
 

@@ -7,7 +7,7 @@
 #include <filesystem>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "models/formula_weights.h"
 #include "models/scheduler_file.h"
 #include "models/unet2d.h"

@@ -9,7 +9,7 @@
 #include <set>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "io/safetensors.h"
 #include "models/formula_weights.h"
 #include "models/model_folder.h"

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "core/files.h"
 #include "models/weights.h"
 #include "nn/trace.h"
 #include "tests/models/video_dit_cases.h"

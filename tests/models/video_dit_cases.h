@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "io/safetensors.h"
 #include "models/formula_weights.h"
 #include "models/model_folder.h"

@@ -7,6 +7,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "models/any_model.h"
 #include "models/video_dit.h"
 #include "models/wan_convert.h"

@@ -10,8 +10,8 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/progress.h"
-#include "core/run_directory.h"
 #include "io/digest.h"
 #include "models/formula_weights.h"
 #include "models/wan_config.h"

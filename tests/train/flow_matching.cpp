@@ -1,6 +1,7 @@
 // The loss of flow matching: what the network is given, what it is compared with, and mixed precision.
 #include <ATen/autocast_mode.h>
 #include <ATen/ATen.h>
+#include <torch/nn/module.h>
 
 #include <catch2/catch_test_macros.hpp>
 

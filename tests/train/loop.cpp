@@ -9,11 +9,15 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/logging.h"
 #include "core/progress.h"
 #include "io/png.h"
 #include "io/safetensors.h"
+#include "models/image_classifier.h"
+#include "models/mlp_denoiser.h"
 #include "models/model_folder.h"
+#include "models/unet2d.h"
 #include "models/scheduler_file.h"
 #include "models/video_model.h"
 #include "tests/support/support.h"
