@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "io/svg.h"
 
 namespace linden {

@@ -2,16 +2,14 @@
 
 #include <ATen/ATen.h>
 
-#include <chrono>
 #include <cmath>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/progress.h"
 
 namespace linden {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // One rollout in flight: the chain of open nodes from the expanded node down to its leaf.
 struct Rollout {
@@ -24,7 +22,7 @@ struct Rollout {
 class Stopwatch {
  public:
   explicit Stopwatch(double& seconds) : seconds_(seconds) {}
-  ~Stopwatch() { seconds_ += std::chrono::duration<double>(Clock::now() - start_).count(); }
+  ~Stopwatch() { seconds_ += seconds_since(start_); }
 
  private:
   double& seconds_;

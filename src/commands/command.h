@@ -34,7 +34,7 @@ struct Command {
   std::string name;
   std::string summary;                    // one line of `linden help`
   std::string usage;                      // "linden align config.json [options]"
-  std::string example;                    // "linden align configs/..."; shown with build/ before it, it runs as it is
+  std::string example;                    // "linden align configs/..."; shown with build/ before it; runs as it is where what it names is there
   std::vector<std::pair<std::string, std::string>> own_options;    // name -> help; each takes a value
   std::function<void(const CommandLine&)> run;
   // The config type with its defaults, for `linden config show|schema|diff` and the manual; empty if the command takes none.

@@ -148,8 +148,6 @@ void check_config_file(const Command& command, const CommandLine& line) {
               file.string());
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
-
 bool asks_for_help(const std::vector<std::string>& arguments) {
   for (const std::string& argument : arguments) {
     if (argument == "--") return false;
@@ -213,7 +211,7 @@ std::string help_text(const std::vector<Command>& commands) {
       "usage: linden <command> [arguments] [options]\n\ncommands\n";
   for (const Command& command : commands) text += fmt::format("  {:<{}}  {}\n", command.name, width, command.summary);
   text +=
-      "\n'linden <command> --help' shows its options and an example that runs; 'linden --version' the version.\n\n"
+      "\n'linden <command> --help' shows its options and an example; 'linden --version' the version.\n\n"
       "exit codes\n"
       "  0    done\n"
       "  1    something failed while running\n"

@@ -3,7 +3,6 @@
 #include <H5public.h>
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
 
@@ -16,6 +15,7 @@
 #include "core/environment.h"
 #include "core/error.h"
 #include "core/random.h"
+#include "data/digits.h"
 #include "io/archive.h"
 #include "io/mp4.h"
 
@@ -63,8 +63,7 @@ std::string card_text(int64_t index, const std::string& name) {
 }
 
 std::string data_text() {
-  const char* variable = std::getenv("LINDEN_DATA");
-  const fs::path folder = variable && *variable ? variable : "../shared/data";
+  const fs::path folder = data_folder();
   std::error_code error;
   std::string names;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error))

@@ -3,7 +3,6 @@
 
 #include "commands/command.h"
 #include "core/error.h"
-#include "core/run_directory.h"
 #include "experiment/report.h"
 #include "experiment/transfer_report.h"
 

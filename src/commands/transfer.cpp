@@ -31,7 +31,7 @@ Command transfer_command() {
   command.name = "transfer";
   command.summary = "turns a video model's softmax attention into linear attention, layer by layer, without data";
   command.usage = "linden transfer config.json [--set KEY=VALUE] [--resume] [--dry-run]";
-  command.example = "linden transfer configs/transfer/moving_digits.json";
+  command.example = "linden transfer configs/transfer/moving_digits_short.json";
   command.run = run;
   command.config = [] { return owned_config<TransferRunConfig>(); };
   return command;

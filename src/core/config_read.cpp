@@ -8,7 +8,7 @@
 
 #include "core/config.h"
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 
 namespace linden {
 namespace {

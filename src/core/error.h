@@ -34,6 +34,9 @@ class CheckError : public std::logic_error {
   using std::logic_error::logic_error;
 };
 
+// What a message says before its details: LibTorch's carry a stack trace below.
+inline std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
 // Throws CheckError with the formatted message unless `condition` holds.
 template <class... Args>
 void check(bool condition, fmt::format_string<Args...> format, Args&&... args) {

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 
 namespace linden {
 namespace {

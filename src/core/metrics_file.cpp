@@ -9,7 +9,7 @@
 #include <sstream>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 
 namespace linden {
 namespace {

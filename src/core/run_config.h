@@ -21,7 +21,7 @@ inline void visit_run_fields(FieldVisitor& v, RunConfig& c) {
   visit(v, Field("seed", "seed of every random stream").at_least(0), c.seed);
   visit(v, Field("device", "auto (CUDA if there is a card), cpu, cuda or cuda:N"), c.device);
   visit(v, Field("output", "run folder; empty: runs/<config name>/<NNN>, the next free number").changeable(), c.output);
-  visit(v, Field("threads", "CPU threads; 0: one a core").at_least(0).changeable(), c.threads);
+  visit(v, Field("threads", "CPU threads; 0: one a core").between(0, 4096).changeable(), c.threads);
   visit(v, Field("attention", "back-end of softmax attention on a card: auto (the fastest for each shape, measured once, kept in the run folder), or one of LibTorch's wherever it takes the inputs")
                .one_of({"auto", "cudnn", "flash", "efficient", "math"}).changeable(), c.attention);
 }

@@ -7,11 +7,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <ctime>
 #include <optional>
 
+#include "core/clock.h"
 #include "core/environment.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/logging.h"
 #include "core/metrics_file.h"
 
@@ -19,7 +20,6 @@ namespace linden {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
 
 constexpr const char* kRoot = "runs";
 constexpr double kRecordInterval = 10;  // seconds between two writings of command.json
@@ -35,15 +35,6 @@ void visit_fields(FieldVisitor& v, CommandRecord& c) {
   visit(v, Field("command_lines", "as typed, one a part of the run"), c.command_lines);
   visit(v, Field("started", "local time"), c.started);
   visit(v, Field("seconds", "wall time of each part"), c.seconds);
-}
-
-std::string local_time() {
-  const std::time_t now = std::time(nullptr);
-  std::tm fields{};
-  localtime_r(&now, &fields);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &fields);
-  return text;
 }
 
 bool holds_run(const fs::path& folder) { return fs::exists(folder / "config.json") && fs::exists(folder / "command.json"); }
@@ -220,7 +211,7 @@ void RunDirectory::log_metrics(int64_t step, const std::vector<std::pair<std::st
   state_->metrics->append(step, values);
   for (auto& sink : state_->sinks)
     for (const auto& [name, value] : values) sink->scalar(step, name, value);
-  if (std::chrono::duration<double>(Clock::now() - state_->recorded).count() > kRecordInterval) {
+  if (seconds_since(state_->recorded) > kRecordInterval) {
     state_->write_record();
     for (auto& sink : state_->sinks) sink->flush();
   }
@@ -260,7 +251,7 @@ void RunDirectory::write_summary(ConfigRef& summary) {
 }
 
 double RunDirectory::wall_seconds() const {
-  double total = std::chrono::duration<double>(Clock::now() - state_->start).count();
+  double total = seconds_since(state_->start);
   for (size_t part = 0; part + 1 < state_->record.seconds.size(); ++part) total += state_->record.seconds[part];
   return total;
 }

@@ -4,7 +4,7 @@
 #include <span>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "io/digest.h"
 #include "io/mapped_file.h"
 

@@ -2,14 +2,15 @@
 
 #include <ATen/ATen.h>
 
-#include <chrono>
 #include <cmath>
 
 #include "align/search.h"
 #include "align/tree_figure.h"
 #include "align/tree_file.h"
+#include "core/clock.h"
 #include "core/device.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/logging.h"
 #include "core/progress.h"
 #include "experiment/align_summary.h"
@@ -21,8 +22,6 @@
 
 namespace linden {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kGridImages = 64;
 
@@ -89,7 +88,7 @@ class Recorder {
   void after_batch(const SearchState& state) {
     if (curve_.due(state.calls.nfe)) add_point(state);
     progress_.update(state.calls.nfe, note_);
-    const double elapsed = std::chrono::duration<double>(Clock::now() - saved_).count();
+    const double elapsed = seconds_since(saved_);
     if (elapsed >= config_.save_every_seconds) save(state);
   }
   void add_point(const SearchState& state) {
@@ -204,7 +203,7 @@ std::string describe_align(const AlignConfig& config) {
   for (int i = 0; i <= kTimedSteps; ++i) {  // the first is not counted
     const auto start = Clock::now();
     parts.executor->advance(states, level, index).sum().item<float>();  // item() waits for a GPU
-    if (i > 0) seconds += std::chrono::duration<double>(Clock::now() - start).count() / kTimedSteps;
+    if (i > 0) seconds += seconds_since(start) / kTimedSteps;
   }
   const int64_t trajectories = config.nfe / levels;
   const double nodes = static_cast<double>(trajectories) * static_cast<double>(parts.plan.branch_levels.size() - 1);

@@ -4,13 +4,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <thread>
 
+#include "core/clock.h"
 #include "core/device.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "diffusion/flow_sampler.h"
 #include "io/svg.h"
 #include "transfer/linear_picture.h"
@@ -254,7 +255,7 @@ void run_bench_adm(BenchAdmConfig config, const RunOptions& options) {
   set_up_device(config.run, Float32Math::kExact);
   ConfigRefOf<BenchAdmConfig> ref(config);
   RunDirectory run(options, ref);
-  const auto start = std::chrono::steady_clock::now();
+  const Clock::time_point start = Clock::now();
   const std::vector<PictureRow> pictures = linear_pictures(config);
   const std::vector<TrialRow> rows = trials(config);
   BenchAdmSummary summary;
@@ -274,7 +275,7 @@ void run_bench_adm(BenchAdmConfig config, const RunOptions& options) {
   write_file_atomically(run.file("curves.csv"), curves_csv(rows));
   write_file_atomically(run.file("table.md"), "# Stability of the matching objectives\n" + text);
   write_figures(run, config, pictures, rows);
-  summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  summary.seconds = seconds_since(start);
   ConfigRefOf<BenchAdmSummary> summary_ref(summary);
   run.write_summary(summary_ref);
 }

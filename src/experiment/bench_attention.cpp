@@ -7,6 +7,7 @@
 
 #include "core/device.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/logging.h"
 #include "experiment/bench_attention_cases.h"
 #include "ops/attention_choices.h"

@@ -141,8 +141,6 @@ CallTiming time_backward(const BenchCase& work, std::vector<Tensors>& sets, uint
   });
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
-
 }  // namespace
 
 at::Tensor unfused_rms_norm_rotary(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& cos, const at::Tensor& sin) {

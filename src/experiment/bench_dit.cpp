@@ -9,6 +9,7 @@
 
 #include "core/device.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/logging.h"
 #include "experiment/bench_stages.h"
 #include "models/formula_weights.h"

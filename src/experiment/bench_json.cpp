@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "experiment/bench_dit.h"
 #include "experiment/bench_rows.h"
 

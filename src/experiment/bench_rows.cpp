@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "experiment/numbers.h"
+
 namespace linden {
 namespace {
 
@@ -45,12 +47,6 @@ std::string padded(const std::string& text, int width) {
   return width < 0 ? fmt::format("{:<{}}", text, -width) : fmt::format("{:>{}}", text, width);
 }
 
-std::string csv_cell(const std::string& text) {
-  if (text.find_first_of(",\"\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + "\"";
-}
 std::string csv_number(double value) { return std::isnan(value) ? "" : fmt::format("{:.6g}", value); }
 
 }  // namespace

@@ -6,15 +6,15 @@
 #include <chrono>
 #include <cstdio>
 
+#include "core/clock.h"
 #include "core/device.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "diffusion/executor.h"
 #include "ops/attention_run.h"
 
 namespace linden {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // Median over repeats of the wall time of a step, in ms; the device is waited for at both ends.
 double time_step(Executor& executor, int64_t batch, const BenchSamplerConfig& config) {

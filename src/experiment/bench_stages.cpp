@@ -7,13 +7,12 @@
 #include <chrono>
 #include <deque>
 
+#include "core/clock.h"
 #include "experiment/bench_clock.h"
 #include "nn/stage.h"
 
 namespace linden {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // The moments of one pass.
 class Marks {

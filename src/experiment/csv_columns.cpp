@@ -5,7 +5,7 @@
 #include <sstream>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 
 namespace linden {
 

@@ -5,7 +5,7 @@
 #include <set>
 #include <stdexcept>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "experiment/document.h"
 #include "experiment/numbers.h"
 

@@ -12,13 +12,6 @@ namespace linden {
 
 namespace {
 
-std::string csv_cell(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string out = "\"";
-  for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
-  return out + "\"";
-}
-
 std::vector<const Table*> tables_of(const Document& document) {
   std::vector<const Table*> tables;
   for (const Block& block : document.blocks) {

@@ -52,4 +52,11 @@ std::string format_statistic(const Statistic& value, Display display) {
   return fmt::format("{:.{}f} ± {:.{}f}", value.mean, decimals, value.deviation, decimals);
 }
 
+std::string csv_cell(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
+  return out + "\"";
+}
+
 }  // namespace linden

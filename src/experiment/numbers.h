@@ -12,5 +12,7 @@ namespace linden {
 std::string format_number(double value, Display display = Display::kNumber);
 // "0.0123 ± 0.0040" when there are several runs.
 std::string format_statistic(const Statistic& value, Display display = Display::kNumber);
+// A cell of a CSV file: in quotes where it holds a comma, a quote or the end of a line.
+std::string csv_cell(const std::string& text);
 
 }  // namespace linden

@@ -8,7 +8,7 @@
 #include <set>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "experiment/numbers.h"
 #include "experiment/report_sections.h"
 #include "experiment/run_curves.h"

@@ -10,7 +10,7 @@
 #include <set>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "experiment/findings.h"
 #include "experiment/run_curves.h"
 

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "experiment/report_sections.h"
 #include "io/hdf5.h"
 #include "io/png.h"

@@ -3,9 +3,9 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <chrono>
 #include <cmath>
 
+#include "core/clock.h"
 #include "core/device.h"
 #include "core/error.h"
 #include "core/logging.h"
@@ -22,11 +22,7 @@
 namespace linden {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr double kConfident = 0.9;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 void fill_judge(SampleSummary& out, const SampleConfig& config, const at::Tensor& samples, at::Device device) {
   if (config.judge.folder.empty()) return;

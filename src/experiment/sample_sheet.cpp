@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "io/png.h"
 #include "io/svg.h"
 

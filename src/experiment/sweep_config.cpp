@@ -11,7 +11,7 @@
 
 #include "core/config.h"
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "experiment/sweep_leaves.h"
 
 namespace linden {

@@ -6,26 +6,17 @@
 
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <sstream>
 #include <stdexcept>
 
+#include "core/clock.h"
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 
 namespace linden {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string local_time() {
-  const std::time_t now = std::time(nullptr);
-  std::tm fields{};
-  localtime_r(&now, &fields);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &fields);
-  return text;
-}
 
 // Indented JSON without text over several lines, as one line.
 std::string one_line(const std::string& json) {

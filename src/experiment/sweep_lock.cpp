@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "experiment/sweep_folder.h"
 
 namespace linden {

@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <deque>
@@ -14,11 +13,12 @@
 #include <memory>
 #include <sstream>
 
+#include "core/clock.h"
 #include "core/device.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/logging.h"
 #include "core/progress.h"
-#include "core/run_directory.h"
 #include "core/terminal_line.h"
 #include "experiment/process_pool.h"
 #include "experiment/sweep_folder.h"
@@ -28,7 +28,6 @@ namespace linden {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
 
 constexpr double kDrawInterval = 0.2;     // seconds between two status lines
 constexpr double kStatusInterval = 2.0;   // seconds between two writings of status.json while nothing ends
@@ -36,8 +35,6 @@ constexpr int kInputErrorCode = 2;        // a cell that was begun anew and ends
 constexpr int kInterruptedCode = 130;     // it saved and stopped
 constexpr const char* kAttemptLine = "--- attempt ";
 constexpr const char* kVisibleGpus = "CUDA_VISIBLE_DEVICES";
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 std::vector<std::string> words_of(const std::string& command) {
   std::istringstream in(command);

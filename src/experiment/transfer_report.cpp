@@ -12,7 +12,7 @@
 
 #include "core/config.h"
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "experiment/numbers.h"
 #include "experiment/transfer_figures.h"
 

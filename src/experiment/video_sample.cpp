@@ -4,12 +4,13 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/ranges.h>
 
-#include <chrono>
 #include <numeric>
 #include <sstream>
 
+#include "core/clock.h"
 #include "core/device.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/logging.h"
 #include "core/progress.h"
 #include "evaluate/clip_metrics.h"
@@ -23,10 +24,6 @@
 
 namespace linden {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 constexpr int64_t kMostPictures = 64;
 

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "io/png.h"
 
 namespace linden {

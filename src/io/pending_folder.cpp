@@ -8,8 +8,8 @@
 #include <system_error>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/logging.h"
-#include "core/run_directory.h"
 
 namespace linden {
 

@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/logging.h"
-#include "core/run_directory.h"
 #include "io/pending_file.h"
 #include "ops/attention_choices.h"
 

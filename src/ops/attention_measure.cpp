@@ -74,8 +74,6 @@ class CollectedWarnings : public c10::WarningHandler {
   std::vector<std::string> messages_;
 };
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
-
 void run_once(AttentionBackend backend, const AttentionOperands& operands, const at::Tensor& cotangent) {
   const at::Tensor out = attention_by(backend, operands);
   if (cotangent.defined()) torch::autograd::grad({out}, {operands.q, operands.k, operands.v}, {cotangent});

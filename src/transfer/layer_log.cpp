@@ -10,7 +10,7 @@
 #include <limits>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 
 namespace linden {
 namespace {

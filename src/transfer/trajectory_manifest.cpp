@@ -6,8 +6,8 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/random.h"
-#include "core/run_directory.h"
 
 namespace linden {
 namespace {

@@ -110,8 +110,7 @@ TEST_CASE("linear attention: padding is never read, and its rows of output and g
     const auto of_valid = [](const at::Tensor& x) { return x.narrow(0, 0, 2).narrow(1, 0, 41); };
     INFO(name);
     CHECK(relative_error(of_valid(padded.out), linear_attention(shorter, {map})) < 1e-6);
-    for (size_t i = 0; i < 3; ++i) {
-      const at::Tensor& x = i == 0 ? padded.out : padded.grads[i];
+    for (const at::Tensor& x : {padded.out, padded.grads[0], padded.grads[1], padded.grads[2]}) {
       CHECK(x.narrow(1, 41, 29).eq(0).all().item<bool>());
       CHECK(x.select(0, 2).eq(0).all().item<bool>());
       CHECK(of_valid(x).isfinite().all().item<bool>());

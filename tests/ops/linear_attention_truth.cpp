@@ -104,7 +104,7 @@ TEST_CASE("linear attention: adversarial inputs stay finite and no worse than tw
         const Errors errors = errors_of(in, map);
         INFO(name << " " << c10::toString(dtype) << " " << what << ": ours " << errors.ours << ", LibTorch " << errors.torch);
         CHECK(linear_attention(in, {map}).isfinite().all().item<bool>());
-        CHECK((errors.ours <= allowed_error(dtype) || errors.ours <= 2 * errors.torch || std::isnan(errors.torch)));
+        CHECK((errors.ours <= allowed_error(dtype) || errors.ours <= 2 * errors.torch));   // false where LibTorch's own is NaN
       };
       check_case("all keys equal", [](auto& in) { in.k = in.k.narrow(1, 0, 1).expand_as(in.k); });
       check_case("one huge key", [](auto& in) { in.k.select(1, 77).mul_(100); });
