@@ -11,8 +11,8 @@
 
 #include "core/device.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/progress.h"
-#include "core/run_directory.h"
 #include "tests/support/support.h"
 
 using namespace linden;

@@ -7,6 +7,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/logging.h"
 #include "tests/support/support.h"
 

@@ -1,4 +1,5 @@
 // The clock of the benchmarks on a card: memory by a call of known size, time by work of known ratio; both commands in small.
+#include "core/files.h"
 #include "experiment/bench_attention_cases.h"
 
 #include <ATen/ATen.h>
@@ -7,7 +8,6 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
-#include "core/run_directory.h"
 #include "experiment/bench_card.h"
 #include "experiment/bench_stages.h"
 #include "nn/stage.h"

@@ -4,7 +4,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "tests/support/support.h"
 
 using namespace linden;

@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "core/config.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "experiment/sweep_journal.h"
 #include "tests/support/support.h"
 

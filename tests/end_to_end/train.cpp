@@ -3,7 +3,7 @@
 
 #include <csignal>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "tests/support/support.h"
 
 using namespace linden;

@@ -4,7 +4,7 @@
 
 #include <csignal>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "tests/support/support.h"
 #include "tests/transfer/tiny_teacher.h"
 

@@ -10,7 +10,7 @@
 #include <map>
 #include <set>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "experiment/bench_attention_cases.h"
 #include "experiment/bench_stages.h"
 #include "models/video_dit.h"

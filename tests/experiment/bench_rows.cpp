@@ -6,7 +6,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <cmath>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "tests/support/support.h"
 
 using namespace linden;

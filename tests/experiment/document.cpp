@@ -3,8 +3,8 @@
 #include <cmath>
 #include <limits>
 
-#include "core/run_directory.h"
 #include "experiment/document.h"
+#include "core/files.h"
 #include "experiment/numbers.h"
 #include "tests/support/support.h"
 

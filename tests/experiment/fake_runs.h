@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <string>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 
 namespace linden::test {
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "experiment/findings.h"
+#include "core/files.h"
 #include "tests/experiment/fake_runs.h"
 #include "tests/support/support.h"
 

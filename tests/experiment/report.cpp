@@ -8,6 +8,7 @@
 
 #include "core/config.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "experiment/csv_columns.h"
 #include "experiment/report.h"
 #include "experiment/run_curves.h"

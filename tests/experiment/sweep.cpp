@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "align/config.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "experiment/process_pool.h"
 #include "experiment/sweep_folder.h"
 #include "experiment/sweep_plan.h"

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "experiment/table.h"
+#include "core/files.h"
 #include "tests/experiment/fake_runs.h"
 #include "tests/support/support.h"
 

@@ -11,7 +11,7 @@
 #include <fstream>
 #include <set>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "experiment/transfer_figures.h"
 #include "tests/support/support.h"
 #include "transfer/strip.h"

@@ -15,7 +15,7 @@
 #include <optional>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "tests/fuzz/worker.h"
 
 #ifdef __SANITIZE_ADDRESS__

@@ -1,7 +1,7 @@
 // npz archives, and the npy arrays in them.
 #include <ATen/core/Tensor.h>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "io/npz.h"
 #include "tests/fuzz/target.h"
 

@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "io/safetensors.h"
 #include "tests/fuzz/target.h"
 #include "tests/support/support.h"

@@ -1,3 +1,4 @@
+#include "core/files.h"
 #include "tests/fuzz/worker.h"
 
 #include <fcntl.h>
@@ -14,7 +15,6 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "core/run_directory.h"
 
 namespace linden::fuzz {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "io/png.h"
 #include "tests/support/support.h"
 

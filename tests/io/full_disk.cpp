@@ -11,7 +11,7 @@
 #include <functional>
 #include <optional>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "io/event_log.h"
 #include "io/hdf5.h"
 #include "io/idx.h"

@@ -4,7 +4,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "io/event_log.h"
 #include "io/hdf5.h"
 #include "io/idx.h"

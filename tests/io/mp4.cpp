@@ -7,7 +7,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <filesystem>
 
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "tests/support/support.h"
 
 #if defined(LINDEN_HAS_FFMPEG)

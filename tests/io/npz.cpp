@@ -5,8 +5,8 @@
 #include <fstream>
 
 #include "core/error.h"
-#include "core/run_directory.h"
 #include "io/npz.h"
+#include "core/files.h"
 #include "tests/support/support.h"
 
 using namespace linden;

@@ -8,7 +8,7 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "tests/support/support.h"
 
 using namespace linden;

@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "tests/support/support.h"
 
 using namespace linden;

@@ -8,7 +8,7 @@
 #include <fstream>
 
 #include "core/error.h"
-#include "core/run_directory.h"
+#include "core/files.h"
 #include "io/pending_folder.h"
 #include "io/safetensors_index.h"
 #include "io/safetensors_writer.h"
