@@ -54,9 +54,8 @@ class Regions {
 // Bytes a microsecond (so MB/s), read and written, of a copy on the card.
 inline double copy_rate(cudaStream_t stream) {
   const Regions regions(4, kRotated);
-  const double us = median_us(stream, [&](int i) {
-    cudaMemcpyAsync(regions.at(i % 2 * 2 + 1, 0), regions.at(i % 2 * 2, 0), kRotated, cudaMemcpyDeviceToDevice, stream);
-  });
+  const double us =
+      median_us(stream, [&](int i) { cudaMemcpyAsync(regions.at(i % 2 * 2 + 1, 0), regions.at(i % 2 * 2, 0), kRotated, cudaMemcpyDeviceToDevice, stream); });
   return 2.0 * kRotated / us;
 }
 

@@ -6,7 +6,7 @@
 
 namespace linden::cuda {
 
-constexpr int kRowVector = 8;        // elements: 16 bytes of the 2-byte types, 32 of fp32
+constexpr int kRowVector = 8;  // elements: 16 bytes of the 2-byte types, 32 of fp32
 constexpr int kVectorsPerThread = 2;
 constexpr int kMaxRowThreads = 512;
 constexpr int kMaxRowWidth = kMaxRowThreads * kVectorsPerThread * kRowVector;  // 8192

@@ -39,8 +39,13 @@ void visit_fields(FieldVisitor& v, BestOfNConfig& c) {
 }
 
 void visit_fields(FieldVisitor& v, JudgeConfig& c) {
-  visit(v, Field("folder", "model folder, or weights file, of an independent classifier that reads the samples and never guides; empty: none").changeable(), c.folder);
-  visit(v, Field("reference", "real samples (mnist_train, a folder ...): the Frechet distance of the samples to those of the asked classes, on the judge's features").changeable(), c.reference);
+  visit(v, Field("folder", "model folder, or weights file, of an independent classifier that reads the samples and never guides; empty: none").changeable(),
+        c.folder);
+  visit(
+      v,
+      Field("reference", "real samples (mnist_train, a folder ...): the Frechet distance of the samples to those of the asked classes, on the judge's features")
+          .changeable(),
+      c.reference);
   visit(v, Field("held_out", "other real samples: what the Frechet distance is for as many of them as there are samples").changeable(), c.held_out);
 }
 
@@ -62,9 +67,7 @@ void visit_fields(FieldVisitor& v, ClipRewardConfig& c) {
   visit(v, Field("caption", "what the clip shall show; empty: prior.caption"), c.caption);
 }
 
-void visit_fields(FieldVisitor& v, SquaredNormRewardConfig& c) {
-  visit(v, Field("scale", "r(x) = scale |x|^2"), c.scale);
-}
+void visit_fields(FieldVisitor& v, SquaredNormRewardConfig& c) { visit(v, Field("scale", "r(x) = scale |x|^2"), c.scale); }
 
 void visit_fields(FieldVisitor& v, AlignConfig& c) {
   visit_run_fields(v, c.run);

@@ -25,19 +25,19 @@ void visit_fields(FieldVisitor& v, WideningConfig& c);
 // What every tree method has.
 struct TreeConfig {
   WideningConfig widening;
-  double lambda = 1.0;                // inverse temperature: selection, backup and read-out unless set apart
-  double backup_lambda = -1.0;        // below 0: lambda
-  double readout_lambda = -1.0;       // below 0: lambda
-  std::vector<int64_t> branch_at;     // remaining steps at which nodes branch, S first; empty: S, 0.8 S ... 0.2 S
-  int64_t batch_size = 1;             // leaves in flight at once
-  int64_t max_free_revisits = 100000; // iterations in a row that end in an old leaf before the search stops
-  int64_t device_latents_mib = 8192;  // latents beyond this go to the CPU
+  double lambda = 1.0;                 // inverse temperature: selection, backup and read-out unless set apart
+  double backup_lambda = -1.0;         // below 0: lambda
+  double readout_lambda = -1.0;        // below 0: lambda
+  std::vector<int64_t> branch_at;      // remaining steps at which nodes branch, S first; empty: S, 0.8 S ... 0.2 S
+  int64_t batch_size = 1;              // leaves in flight at once
+  int64_t max_free_revisits = 100000;  // iterations in a row that end in an old leaf before the search stops
+  int64_t device_latents_mib = 8192;   // latents beyond this go to the CPU
 };
 
 // Algorithm 1 as published: Boltzmann selection.
 struct DtsConfig : TreeConfig {
   static constexpr const char* kType = "dts";
-  double selection_lambda = -1.0;     // below 0: lambda
+  double selection_lambda = -1.0;  // below 0: lambda
 };
 // linden's own: uniform selection while building, Boltzmann at read-out. Removes the bias that adaptive
 // selection puts into the sample means (docs/tree_sampling.md).
@@ -64,9 +64,9 @@ using MethodConfig = std::variant<DtsConfig, DtsUnbiasedConfig, DtsStarConfig, B
 
 // An independent reader of the samples: it never guides.
 struct JudgeConfig {
-  std::string folder;                 // a classifier's folder; empty: no judge
-  std::string reference;              // real samples that the Frechet distance is taken to; empty: none
-  std::string held_out;               // other real samples: the distance that a perfect sampler would have
+  std::string folder;     // a classifier's folder; empty: no judge
+  std::string reference;  // real samples that the Frechet distance is taken to; empty: none
+  std::string held_out;   // other real samples: the distance that a perfect sampler would have
 };
 void visit_fields(FieldVisitor& v, JudgeConfig& c);
 
@@ -78,10 +78,10 @@ struct AlignConfig {
   RewardConfig reward;
   MethodConfig method;
   JudgeConfig judge;
-  int64_t nfe = 10000;                // budget in function evaluations; the batch that crosses it finishes
+  int64_t nfe = 10000;  // budget in function evaluations; the batch that crosses it finishes
   int64_t num_samples = 64;
   double save_every_seconds = 300;
-  bool save_latents = true;           // without them a run cannot be resumed
+  bool save_latents = true;  // without them a run cannot be resumed
 };
 void visit_fields(FieldVisitor& v, AlignConfig& c);
 

@@ -66,12 +66,11 @@ void AnytimeCurve::add(CurvePoint point) {
 
 void AnytimeCurve::write_csv(const std::filesystem::path& file) const {
   std::string text = "nfe,network_calls,reward_calls,seconds,root_value,best_reward,mean_reward,mean_leaf_reward,num_leaves,num_distinct";
-  for (size_t d = 0; d + 1 < branch_levels_.size(); ++d)
-    text += d == 0 ? std::string(",expansions_root") : fmt::format(",expansions_{}", branch_levels_[d]);
+  for (size_t d = 0; d + 1 < branch_levels_.size(); ++d) text += d == 0 ? std::string(",expansions_root") : fmt::format(",expansions_{}", branch_levels_[d]);
   text += "\n";
   for (const CurvePoint& p : points_) {
-    text += fmt::format("{},{},{},{:.4f},{:.9g},{:.9g},{:.9g},{:.9g},{},{:.6g}", p.nfe, p.network_calls, p.reward_calls, p.seconds, p.root_value,
-                        p.best_reward, p.mean_reward, p.mean_leaf_reward, p.num_leaves, p.num_distinct);
+    text += fmt::format("{},{},{},{:.4f},{:.9g},{:.9g},{:.9g},{:.9g},{},{:.6g}", p.nfe, p.network_calls, p.reward_calls, p.seconds, p.root_value, p.best_reward,
+                        p.mean_reward, p.mean_leaf_reward, p.num_leaves, p.num_distinct);
     for (int64_t count : p.expansions) text += fmt::format(",{}", count);
     text += "\n";
   }

@@ -15,11 +15,11 @@ struct CurvePoint {
   double seconds = 0;
   double root_value = 0;
   double best_reward = 0;
-  double mean_reward = 0;              // expected reward of one reported sample
-  double mean_leaf_reward = 0;         // plain mean over the leaves
+  double mean_reward = 0;       // expected reward of one reported sample
+  double mean_leaf_reward = 0;  // plain mean over the leaves
   int64_t num_leaves = 0;
-  double num_distinct = 0;             // expected distinct leaves among num_samples draws
-  std::vector<int64_t> expansions;     // [D] by depth
+  double num_distinct = 0;          // expected distinct leaves among num_samples draws
+  std::vector<int64_t> expansions;  // [D] by depth
 };
 
 // Costs O(nodes): taken on a geometric grid of NFE.

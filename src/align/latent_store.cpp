@@ -11,7 +11,10 @@ constexpr int64_t kChunkRows = 1024;  // a 32x32 image: 4 MiB a chunk; small eno
 }
 
 LatentStore::LatentStore(std::vector<int64_t> shape, at::ScalarType dtype, at::Device device, int64_t device_bytes)
-    : shape_(std::move(shape)), dtype_(dtype), device_(device), device_bytes_(device_bytes) {}
+    : shape_(std::move(shape)),
+      dtype_(dtype),
+      device_(device),
+      device_bytes_(device_bytes) {}
 
 int64_t LatentStore::append(const at::Tensor& rows) {
   const int64_t first = size_;
@@ -24,8 +27,7 @@ int64_t LatentStore::append(const at::Tensor& rows) {
       for (int64_t extent : shape_) bytes *= extent;
       at::Device where = device_;
       if (!device_.is_cpu() && used_device_bytes_ + bytes > device_bytes_) {
-        if (bytes_on_cpu() == 0)
-          log_info("tree: latents beyond {} MiB go to the CPU", device_bytes_ >> 20);
+        if (bytes_on_cpu() == 0) log_info("tree: latents beyond {} MiB go to the CPU", device_bytes_ >> 20);
         where = at::kCPU;
       }
       if (!where.is_cpu()) used_device_bytes_ += bytes;

@@ -21,8 +21,8 @@ class LatentStore {
   at::Tensor gather(std::span<const int64_t> rows) const;
   // Every row on the CPU, [size, ...].
   at::Tensor all_on_cpu() const;
-  int64_t bytes_on_cpu() const;    // what was spilled
-  void truncate(int64_t size);     // drops the newest rows
+  int64_t bytes_on_cpu() const;  // what was spilled
+  void truncate(int64_t size);   // drops the newest rows
 
  private:
   std::vector<int64_t> shape_;

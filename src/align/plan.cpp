@@ -16,14 +16,14 @@ std::vector<int64_t> branch_levels(std::vector<int64_t> branch_at, int64_t num_l
   }
   for (size_t i = 0; i < branch_at.size(); ++i) {
     if (branch_at[i] > num_levels || branch_at[i] < 1)
-      throw ConfigError(fmt::format("method.branch_at has {}, which is off the sampler's grid of {} steps (allowed 1..{})",
-                                    branch_at[i], num_levels, num_levels));
+      throw ConfigError(
+          fmt::format("method.branch_at has {}, which is off the sampler's grid of {} steps (allowed 1..{})", branch_at[i], num_levels, num_levels));
     if (i > 0 && branch_at[i] >= branch_at[i - 1])
       throw ConfigError(fmt::format("method.branch_at must fall: {} comes after {}", branch_at[i], branch_at[i - 1]));
   }
   if (branch_at.front() != num_levels)
-    throw ConfigError(fmt::format("method.branch_at starts with {}, but the root always branches: put the sampler's {} steps first",
-                                  branch_at.front(), num_levels));
+    throw ConfigError(
+        fmt::format("method.branch_at starts with {}, but the root always branches: put the sampler's {} steps first", branch_at.front(), num_levels));
   branch_at.push_back(0);
   return branch_at;
 }
@@ -108,8 +108,8 @@ SearchPlan make_plan(const AlignConfig& config, int64_t num_levels) {
   SearchPlan plan = std::visit([&](const auto& method) { return plan_of(method, num_levels); }, config.method);
   plan.method = std::visit([](const auto& method) { return std::string(method.kType); }, config.method);
   if (config.nfe < num_levels)
-    throw ConfigError(fmt::format("nfe is {}, below one trajectory of {} steps: raise nfe to at least {} or lower sampler.num_steps",
-                                  config.nfe, num_levels, num_levels));
+    throw ConfigError(
+        fmt::format("nfe is {}, below one trajectory of {} steps: raise nfe to at least {} or lower sampler.num_steps", config.nfe, num_levels, num_levels));
   if (plan.groups && config.nfe / num_levels < config.num_samples)
     throw ConfigError(fmt::format("num_samples is {}, but best_of_n has only {} trajectories in nfe = {} ({} steps each): raise nfe to at least {}",
                                   config.num_samples, config.nfe / num_levels, config.nfe, num_levels, config.num_samples * num_levels));

@@ -11,7 +11,7 @@ namespace linden {
 
 struct SearchPlan {
   std::string method;
-  std::vector<int64_t> branch_levels;   // as Tree::branch_levels: [S, S, 0.8 S, ..., 0] without the first for the root
+  std::vector<int64_t> branch_levels;  // as Tree::branch_levels: [S, S, 0.8 S, ..., 0] without the first for the root
   WideningRule widening;
   SelectionRule selection;
   BackupRule backup;
@@ -19,7 +19,7 @@ struct SearchPlan {
   int64_t batch_size = 1;
   int64_t max_free_revisits = 1;
   int64_t device_latents_mib = 0;
-  bool groups = false;                  // best-of-N: the best of equal groups instead of a read-out
+  bool groups = false;  // best-of-N: the best of equal groups instead of a read-out
 };
 
 // Throws ConfigError: branch steps off the grid, budget below one trajectory, more groups than trajectories.

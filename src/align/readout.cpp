@@ -67,8 +67,7 @@ std::vector<double> readout_weights(const Tree& tree, const ReadoutRule& rule) {
 double expected_distinct(const Tree& tree, const std::vector<double>& weights, int64_t count) {
   double expected = 0;
   for (int32_t node = 0; node < tree.size(); ++node)
-    if (tree.is_leaf(node) && weights[node] > 0)
-      expected += weights[node] >= 1 ? 1.0 : -std::expm1(static_cast<double>(count) * std::log1p(-weights[node]));
+    if (tree.is_leaf(node) && weights[node] > 0) expected += weights[node] >= 1 ? 1.0 : -std::expm1(static_cast<double>(count) * std::log1p(-weights[node]));
   return expected;
 }
 

@@ -9,8 +9,8 @@
 namespace linden {
 
 struct ReadoutRule {
-  double lambda = 1.0;      // P(child) proportional to exp(lambda v(child))
-  bool greedy = false;      // argmax v at every level (DTS*)
+  double lambda = 1.0;  // P(child) proportional to exp(lambda v(child))
+  bool greedy = false;  // argmax v at every level (DTS*)
 };
 
 // `count` leaves (node numbers), with replacement. Draw i uses stream (seed, kReadout, i).

@@ -19,7 +19,8 @@ at::Tensor to_host(const at::Tensor& reward) { return reward.to(at::kCPU, at::kD
 class ClassifierReward final : public Reward {
  public:
   ClassifierReward(std::shared_ptr<ImageClassifier> classifier, std::vector<int64_t> classes, const std::string& folder)
-      : classifier_(std::move(classifier)), classes_(std::move(classes)) {
+      : classifier_(std::move(classifier)),
+        classes_(std::move(classes)) {
     description_ = fmt::format("log p({} {} | x), {}", classes_.size() == 1 ? "class" : "best of classes", fmt::join(classes_, ", "), folder);
   }
   at::Tensor evaluate(const at::Tensor& samples) override {
@@ -41,9 +42,7 @@ class RingMixtureReward final : public Reward {
   RingMixtureReward(MixtureModes modes, std::vector<double> weights, bool exact) : reward_(std::move(modes), std::move(weights)), exact_(exact) {}
   at::Tensor evaluate(const at::Tensor& samples) override { return to_host(reward_(samples.to(at::kCPU, at::kDouble))); }
   std::string description() const override { return "log ratio of re-weighted to equal modes"; }
-  std::optional<double> exact_root_value(double lambda) const override {
-    return exact_ && lambda == 1.0 ? std::optional(reward_.root_value()) : std::nullopt;
-  }
+  std::optional<double> exact_root_value(double lambda) const override { return exact_ && lambda == 1.0 ? std::optional(reward_.root_value()) : std::nullopt; }
 
  private:
   MixtureReward reward_;
@@ -67,7 +66,8 @@ class SquaredNormReward final : public Reward {
 class ClipReward final : public Reward {
  public:
   ClipReward(const std::string& folder, const ClipLabel& label, at::Device device)
-      : guide_(load_clip_guide(folder, MovingDigitsConfig{}, device)), label_(label),
+      : guide_(load_clip_guide(folder, MovingDigitsConfig{}, device)),
+        label_(label),
         description_(fmt::format("log p({} | clip), {}", clip_caption(label.digit, label.motion), folder)) {}
   at::Tensor evaluate(const at::Tensor& samples) override {
     const ClipReading reading = guide_->read(samples);
@@ -85,7 +85,8 @@ bool is_video(const PriorConfig& prior) { return std::holds_alternative<VideoPri
 
 std::unique_ptr<Reward> build(const ClipRewardConfig& config, const PriorConfig& prior, at::Device device) {
   if (!is_video(prior))
-    throw ConfigError(fmt::format("reward clip reads videos, but a prior of type {} makes none: use prior.type video", std::visit([](const auto& p) { return p.kType; }, prior)));
+    throw ConfigError(fmt::format("reward clip reads videos, but a prior of type {} makes none: use prior.type video",
+                                  std::visit([](const auto& p) { return p.kType; }, prior)));
   return std::make_unique<ClipReward>(config.folder, *asked_clip(config, prior), device);
 }
 
@@ -124,8 +125,7 @@ std::unique_ptr<Reward> build(const SquaredNormRewardConfig& config, const Prior
 std::vector<int64_t> asked_classes(const RewardConfig& config) {
   const auto* classifier = std::get_if<ClassifierRewardConfig>(&config);
   if (!classifier) return {};
-  if (classifier->digit >= 0 && !classifier->digits.empty())
-    throw ConfigError("reward names both digit and digits: keep one");
+  if (classifier->digit >= 0 && !classifier->digits.empty()) throw ConfigError("reward names both digit and digits: keep one");
   std::vector<int64_t> classes = classifier->digits;
   if (classifier->digit >= 0) classes = {classifier->digit};
   if (classes.empty()) throw ConfigError("reward classifier names no class: set reward.digit, or reward.digits to a list");
@@ -138,7 +138,9 @@ std::optional<ClipLabel> asked_clip(const RewardConfig& config, const PriorConfi
   const auto* video = std::get_if<VideoPriorConfig>(&prior);
   const bool own = !clip->caption.empty() || !video;
   const std::string& caption = own ? clip->caption : video->caption;
-  if (caption.empty()) throw ConfigError(fmt::format("reward clip asks for nothing: reward.caption and prior.caption are both empty; set reward.caption, for example to \"{}\"", clip_caption(3, 5)));
+  if (caption.empty())
+    throw ConfigError(fmt::format("reward clip asks for nothing: reward.caption and prior.caption are both empty; set reward.caption, for example to \"{}\"",
+                                  clip_caption(3, 5)));
   try {
     return clip_label(caption);
   } catch (const InputError& error) {

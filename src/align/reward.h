@@ -20,9 +20,12 @@ class Reward {
   // samples: [B, ...] finished states on the denoiser's device. Returns [B] fp64 on the CPU.
   // May hold NaN: the search says which node and sample, and saves the tree first.
   virtual at::Tensor evaluate(const at::Tensor& samples) = 0;
-  virtual std::string description() const = 0;   // "log p(digit 3 | x), DigitClassifier"
+  virtual std::string description() const = 0;  // "log p(digit 3 | x), DigitClassifier"
   // The exact root value log E_p[exp(lambda r)] / lambda, where it is known in closed form.
-  virtual std::optional<double> exact_root_value(double lambda) const { (void)lambda; return std::nullopt; }
+  virtual std::optional<double> exact_root_value(double lambda) const {
+    (void)lambda;
+    return std::nullopt;
+  }
 };
 
 // Throws InputError: a class that the classifier lacks, a mixture reward without a mixture prior, no class named.

@@ -14,7 +14,7 @@ namespace linden {
 struct ClassifierRewardConfig {
   static constexpr const char* kType = "classifier";
   std::string folder = "experiments/digits/guide";
-  int64_t digit = -1;                 // one class; -1: `digits` says which
+  int64_t digit = -1;  // one class; -1: `digits` says which
   std::vector<int64_t> digits;
 };
 // log( sum_i w_i N(x; mu_i) / sum_i N(x; mu_i) ) over equal modes on a ring, w_i = exp(growth i), i = 1 .. num_modes.
@@ -35,7 +35,7 @@ struct SquaredNormRewardConfig {
 struct ClipRewardConfig {
   static constexpr const char* kType = "clip";
   std::string folder = "experiments/moving_digits/guide";
-  std::string caption;                // "a 3 moving up-left"; empty: the prior's
+  std::string caption;  // "a 3 moving up-left"; empty: the prior's
 };
 void visit_fields(FieldVisitor& v, ClipRewardConfig& c);
 void visit_fields(FieldVisitor& v, ClassifierRewardConfig& c);

@@ -13,9 +13,9 @@ namespace {
 
 // One rollout in flight: the chain of open nodes from the expanded node down to its leaf.
 struct Rollout {
-  int32_t from = 0;               // the expanded node
+  int32_t from = 0;  // the expanded node
   std::vector<int32_t> chain;
-  int64_t stream = 0;             // index of its noise: the iteration number
+  int64_t stream = 0;  // index of its noise: the iteration number
 };
 
 // Adds the time until it goes out of scope.
@@ -122,9 +122,10 @@ void undo(SearchState& state, const Batch& batch, int64_t rows_before) {
 }
 
 RewardError reward_error(const Tree& tree, const Rollout& bad, double value, const std::string& reward) {
-  return RewardError(fmt::format("the reward ({}) of node {} is {}, wanted a finite number: leaf of iteration {}, expanded from node {} "
-                                "at level {}. The tree without this batch is saved; --resume goes on from there.",
-                                reward, bad.chain.back(), value, bad.stream, bad.from, tree.branch_levels[tree.depth[bad.from]]));
+  return RewardError(
+      fmt::format("the reward ({}) of node {} is {}, wanted a finite number: leaf of iteration {}, expanded from node {} "
+                  "at level {}. The tree without this batch is saved; --resume goes on from there.",
+                  reward, bad.chain.back(), value, bad.stream, bad.from, tree.branch_levels[tree.depth[bad.from]]));
 }
 
 void add(CallCount& total, const CallCount& now, const CallCount& before) {

@@ -20,12 +20,12 @@ namespace linden {
 struct SearchState {
   SearchState(const SearchPlan& plan, const Denoiser& denoiser);
   Tree tree;
-  LatentStore latents;               // states of nodes, row numbers in tree.latent_row
+  LatentStore latents;  // states of nodes, row numbers in tree.latent_row
   CallCount calls;
   int64_t reward_calls = 0;
-  std::vector<int64_t> expansions;   // [D] by depth of the node that was expanded
-  double seconds = 0;                // wall time of the loop
-  double bookkeeping_seconds = 0;    // of it: selection, expansion, backup, latents
+  std::vector<int64_t> expansions;  // [D] by depth of the node that was expanded
+  double seconds = 0;               // wall time of the loop
+  double bookkeeping_seconds = 0;   // of it: selection, expansion, backup, latents
 };
 
 // A reward that is not finite. The tree has been put back to before the batch.

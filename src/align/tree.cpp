@@ -8,9 +8,9 @@
 namespace linden {
 namespace {
 
-constexpr double kRescaleAbove = 30.0;    // exponent of a cached weight at which the reference moves
-constexpr double kRescaleBelow = 1e-12;   // sum of weights under which the reference moves
-constexpr int kMaxRejections = 64;        // draws of an open child before falling back to a list
+constexpr double kRescaleAbove = 30.0;   // exponent of a cached weight at which the reference moves
+constexpr double kRescaleBelow = 1e-12;  // sum of weights under which the reference moves
+constexpr int kMaxRejections = 64;       // draws of an open child before falling back to a list
 
 int32_t attach(Tree& tree, int32_t parent) {
   const auto node = static_cast<int32_t>(tree.size());
@@ -130,8 +130,7 @@ Tree::Tree(std::vector<int64_t> branch_levels_) : branch_levels(std::move(branch
 
 bool is_full(const Tree& tree, int32_t node, const WideningRule& rule) {
   if (rule.always_expand) return false;
-  return static_cast<double>(tree.children[node].node.size()) >=
-         rule.constant * std::pow(static_cast<double>(tree.visits[node]), rule.exponent);
+  return static_cast<double>(tree.children[node].node.size()) >= rule.constant * std::pow(static_cast<double>(tree.visits[node]), rule.exponent);
 }
 
 int32_t select_child(const Tree& tree, int32_t node, const SelectionRule& rule, const BackupRule& backup, RandomStream& random) {

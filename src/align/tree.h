@@ -35,25 +35,25 @@ struct Tree {
   int64_t leaf_depth() const { return static_cast<int64_t>(branch_levels.size()) - 1; }
   bool is_leaf(int32_t node) const { return depth[node] == leaf_depth(); }
 
-  std::vector<int64_t> branch_levels;   // [D+1]; [0] and [1 .. D-1]: levels where branching happens, [D] = 0
-  std::vector<int32_t> parent;          // [S], -1 for the root
-  std::vector<int32_t> depth;           // [S]
-  std::vector<int32_t> position;        // [S] place among the parent's children
-  std::vector<double> value;            // [S] soft value estimate; 0 while open
-  std::vector<int64_t> visits;          // [S] N
-  std::vector<uint8_t> open;            // [S] 1: rollout in flight
-  std::vector<int64_t> latent_row;      // [S] row in the latent store, -1 for the root and for open nodes
-  std::vector<Children> children;       // [S]
-  int64_t num_iterations = 0;           // of Algorithm 1, revisits among them
-  int64_t num_revisits = 0;             // iterations that ended in an old leaf: no NFE, no reward call
-  int64_t num_leaves = 0;               // evaluated leaves
+  std::vector<int64_t> branch_levels;  // [D+1]; [0] and [1 .. D-1]: levels where branching happens, [D] = 0
+  std::vector<int32_t> parent;         // [S], -1 for the root
+  std::vector<int32_t> depth;          // [S]
+  std::vector<int32_t> position;       // [S] place among the parent's children
+  std::vector<double> value;           // [S] soft value estimate; 0 while open
+  std::vector<int64_t> visits;         // [S] N
+  std::vector<uint8_t> open;           // [S] 1: rollout in flight
+  std::vector<int64_t> latent_row;     // [S] row in the latent store, -1 for the root and for open nodes
+  std::vector<Children> children;      // [S]
+  int64_t num_iterations = 0;          // of Algorithm 1, revisits among them
+  int64_t num_revisits = 0;            // iterations that ended in an old leaf: no NFE, no reward call
+  int64_t num_leaves = 0;              // evaluated leaves
 };
 
 // Which child to descend to.
 struct SelectionRule {
   enum class Kind { kBoltzmann, kUct, kUniform } kind = Kind::kBoltzmann;
-  double lambda = 1.0;                  // kBoltzmann: P(c) proportional to exp(lambda v(c)); 0 is uniform
-  double exploration = 0.1;             // kUct: v(c) + exploration sqrt(log N / N(c))
+  double lambda = 1.0;       // kBoltzmann: P(c) proportional to exp(lambda v(c)); 0 is uniform
+  double exploration = 0.1;  // kUct: v(c) + exploration sqrt(log N / N(c))
 };
 
 // How values go up. lambda -> infinity is the maximum, lambda = 0 the mean.
@@ -62,10 +62,10 @@ struct BackupRule {
   bool maximum = false;
 };
 
-struct WideningRule {                   // full when |C| >= constant N^exponent (real-valued comparison)
+struct WideningRule {  // full when |C| >= constant N^exponent (real-valued comparison)
   double constant = 2.0;
   double exponent = 0.8;
-  bool always_expand = false;           // independent trajectories: the root is never full
+  bool always_expand = false;  // independent trajectories: the root is never full
 };
 
 bool is_full(const Tree& tree, int32_t node, const WideningRule& rule);

@@ -14,8 +14,8 @@ namespace linden {
 // [--output DIR] [--resume] [--dry-run]`. --seed, --device and --output have become assignments.
 struct CommandLine {
   std::string command;
-  std::string text;                       // as typed, for command.json
-  std::vector<std::string> positional;    // the config file first, where the command takes one
+  std::string text;                     // as typed, for command.json
+  std::vector<std::string> positional;  // the config file first, where the command takes one
   std::vector<std::string> assignments;
   bool resume = false;
   bool dry_run = false;
@@ -26,20 +26,20 @@ struct CommandLine {
 // A command's second word, where it takes one: "attention" of `linden bench attention config.json`. Each has a config of its own.
 struct CommandKind {
   std::string name, summary;
-  std::string example;                    // "linden bench attention configs/..."
+  std::string example;  // "linden bench attention configs/..."
   std::function<std::unique_ptr<ConfigRef>()> config;
 };
 
 struct Command {
   std::string name;
-  std::string summary;                    // one line of `linden help`
-  std::string usage;                      // "linden align config.json [options]"
-  std::string example;                    // "linden align configs/..."; shown with build/ before it; runs as it is where what it names is there
-  std::vector<std::pair<std::string, std::string>> own_options;    // name -> help; each takes a value
+  std::string summary;  // one line of `linden help`
+  std::string usage;    // "linden align config.json [options]"
+  std::string example;  // "linden align configs/..."; shown with build/ before it; runs as it is where what it names is there
+  std::vector<std::pair<std::string, std::string>> own_options;  // name -> help; each takes a value
   std::function<void(const CommandLine&)> run;
   // The config type with its defaults, for `linden config show|schema|diff` and the manual; empty if the command takes none.
   std::function<std::unique_ptr<ConfigRef>()> config;
-  bool takes_config_file = true;          // the first argument is a config file; asked only where `config` is set
+  bool takes_config_file = true;  // the first argument is a config file; asked only where `config` is set
   // Which of set, seed, device, output, resume, dry-run it takes; empty: all where `config` is set, none elsewhere.
   std::vector<std::string> shared_options = {};
   // Where the first argument is a kind: `config` is then set, but that of the kind counts (find_kind).

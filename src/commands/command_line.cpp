@@ -32,8 +32,7 @@ const std::vector<OptionHelp> kSharedOptions = {
 };
 
 bool is_own(const Command& command, const std::string& name) {
-  return std::any_of(command.own_options.begin(), command.own_options.end(),
-                     [&](const auto& option) { return option.first == name; });
+  return std::any_of(command.own_options.begin(), command.own_options.end(), [&](const auto& option) { return option.first == name; });
 }
 
 bool takes_shared(const Command& command, const std::string& name) {
@@ -62,9 +61,8 @@ std::string suggestion(const std::string& name, const std::vector<std::string>& 
   const std::string name = word.substr(0, word.find('='));
   std::vector<std::string> candidates = {"--help"};
   for (const OptionHelp& option : options_of(command)) candidates.push_back("--" + option.name);
-  throw InputError(fmt::format("linden {}: unknown option '{}'{} ('linden {} --help' lists the options{})",
-                               command.name, name, suggestion(name, candidates), command.name,
-                               command.config ? "; a key of the config is set with --set KEY=VALUE" : ""));
+  throw InputError(fmt::format("linden {}: unknown option '{}'{} ('linden {} --help' lists the options{})", command.name, name, suggestion(name, candidates),
+                               command.name, command.config ? "; a key of the config is set with --set KEY=VALUE" : ""));
 }
 
 std::string quoted_json(const std::string& text) {
@@ -90,10 +88,8 @@ cxxopts::ParseResult parse_options(const Command& command, const std::vector<std
   cxxopts::Options parser("linden " + command.name);
   parser.allow_unrecognised_options();
   for (const OptionHelp& option : options_of(command)) {
-    if (option.value.empty())
-      parser.add_options()(option.name, option.help);
-    else
-      parser.add_options()(option.name, option.help, cxxopts::value<std::string>());
+    if (option.value.empty()) parser.add_options()(option.name, option.help);
+    else parser.add_options()(option.name, option.help, cxxopts::value<std::string>());
   }
   parser.add_options()("positional", "", cxxopts::value<std::vector<std::string>>());
   parser.parse_positional("positional");
@@ -102,25 +98,18 @@ cxxopts::ParseResult parse_options(const Command& command, const std::vector<std
   try {
     return parser.parse(static_cast<int>(words.size()), words.data());
   } catch (const cxxopts::exceptions::exception& error) {
-    throw InputError(
-        fmt::format("linden {}: {} ('linden {} --help' lists the options)", command.name, error.what(), command.name));
+    throw InputError(fmt::format("linden {}: {} ('linden {} --help' lists the options)", command.name, error.what(), command.name));
   }
 }
 
 void take_option(const Command& command, const std::string& name, const std::string& value, CommandLine& line) {
   const bool flag = !is_own(command, name) && (name == "resume" || name == "dry-run");
-  check_input(flag || value.rfind("--", 0) != 0, "linden {}: --{} needs a value, but '{}' follows it", command.name,
-              name, value);
-  if (is_own(command, name))
-    line.options.emplace_back(name, value);
-  else if (name == "set")
-    line.assignments.push_back(value);
-  else if (name == "seed")
-    line.assignments.push_back("seed=" + value);
-  else if (name == "resume")
-    line.resume = true;
-  else if (name == "dry-run")
-    line.dry_run = true;
+  check_input(flag || value.rfind("--", 0) != 0, "linden {}: --{} needs a value, but '{}' follows it", command.name, name, value);
+  if (is_own(command, name)) line.options.emplace_back(name, value);
+  else if (name == "set") line.assignments.push_back(value);
+  else if (name == "seed") line.assignments.push_back("seed=" + value);
+  else if (name == "resume") line.resume = true;
+  else if (name == "dry-run") line.dry_run = true;
   else  // device, output: always text, also where it looks like a number
     line.assignments.push_back(name + "=" + quoted_json(value));
 }
@@ -137,15 +126,12 @@ std::string nearest_file(const fs::path& file) {
 }
 
 void check_config_file(const Command& command, const CommandLine& line) {
-  check_input(!line.positional.empty(), "linden {}: no config file given; wanted: {}, for example: {}", command.name,
-              command.usage, command.example);
-  check_input(line.positional.size() == 1, "linden {}: got {} arguments ('{}' is one too many), wanted: {}",
-              command.name, line.positional.size(), line.positional.back(), command.usage);
+  check_input(!line.positional.empty(), "linden {}: no config file given; wanted: {}, for example: {}", command.name, command.usage, command.example);
+  check_input(line.positional.size() == 1, "linden {}: got {} arguments ('{}' is one too many), wanted: {}", command.name, line.positional.size(),
+              line.positional.back(), command.usage);
   const fs::path file = line.positional.front();
-  check_input(fs::exists(file), "linden {}: there is no config file '{}'{}", command.name, file.string(),
-              nearest_file(file));
-  check_input(!fs::is_directory(file), "linden {}: '{}' is a folder, wanted a config file", command.name,
-              file.string());
+  check_input(fs::exists(file), "linden {}: there is no config file '{}'{}", command.name, file.string(), nearest_file(file));
+  check_input(!fs::is_directory(file), "linden {}: '{}' is a folder, wanted a config file", command.name, file.string());
 }
 
 bool asks_for_help(const std::vector<std::string>& arguments) {
@@ -179,8 +165,7 @@ const Command& find_command(const std::vector<Command>& commands, const std::str
     if (command.name == name) return command;
     names.push_back(command.name);
   }
-  throw InputError(
-      fmt::format("linden: unknown command '{}'{} ('linden help' lists the commands)", name, suggestion(name, names)));
+  throw InputError(fmt::format("linden: unknown command '{}'{} ('linden help' lists the commands)", name, suggestion(name, names)));
 }
 
 CommandLine parse_command_line(const Command& command, const std::vector<std::string>& arguments) {
@@ -192,12 +177,9 @@ CommandLine parse_command_line(const Command& command, const std::vector<std::st
   const cxxopts::ParseResult result = parse_options(command, arguments);
   for (const std::string& word : result.unmatched()) throw_unknown_option(command, word);
   for (const cxxopts::KeyValue& argument : result.arguments()) {
-    if (argument.key() != "positional")
-      take_option(command, argument.key(), argument.value(), line);
-    else if (argument.value().size() > 1 && argument.value()[0] == '-' && !fs::exists(argument.value()))
-      throw_unknown_option(command, argument.value());
-    else
-      line.positional.push_back(argument.value());
+    if (argument.key() != "positional") take_option(command, argument.key(), argument.value(), line);
+    else if (argument.value().size() > 1 && argument.value()[0] == '-' && !fs::exists(argument.value())) throw_unknown_option(command, argument.value());
+    else line.positional.push_back(argument.value());
   }
   if (command.config && command.takes_config_file) check_config_file(command, line);
   return line;
@@ -223,23 +205,18 @@ std::string help_text(const std::vector<Command>& commands) {
 }
 
 std::string command_help(const Command& command) {
-  std::string text = fmt::format("linden {}: {}\n\nusage: {}\n\nexample\n  build/{}\n", command.name, command.summary,
-                                 command.usage, command.example);
+  std::string text = fmt::format("linden {}: {}\n\nusage: {}\n\nexample\n  build/{}\n", command.name, command.summary, command.usage, command.example);
   std::vector<OptionHelp> options = options_of(command);
   options.push_back({"help", "", "this text"});
-  const auto head = [](const OptionHelp& option) {
-    return "--" + option.name + (option.value.empty() ? "" : " " + option.value);
-  };
+  const auto head = [](const OptionHelp& option) { return "--" + option.name + (option.value.empty() ? "" : " " + option.value); };
   size_t width = 0;
   for (const OptionHelp& option : options) width = std::max(width, head(option).size());
   text += "\noptions\n";
   for (const OptionHelp& option : options) text += fmt::format("  {:<{}}  {}\n", head(option), width, option.help);
-  if (takes_shared(command, "seed") && command.config)
-    text += "\n--seed, --device and --output are short for --set seed=N and so on.\n";
+  if (takes_shared(command, "seed") && command.config) text += "\n--seed, --device and --output are short for --set seed=N and so on.\n";
   if (command.config)
-    text += fmt::format(
-        "\nEvery key of the config with its default: 'linden config show {}'; with its meaning: docs/config.md.\n",
-        command.kinds.empty() ? command.name : "\"" + command.name + " " + command.kinds.front().name + "\"");
+    text += fmt::format("\nEvery key of the config with its default: 'linden config show {}'; with its meaning: docs/config.md.\n",
+                        command.kinds.empty() ? command.name : "\"" + command.name + " " + command.kinds.front().name + "\"");
   return text;
 }
 
@@ -257,17 +234,11 @@ const CommandKind& find_kind(const Command& command, const std::string& name) {
 Failure describe_failure(const std::exception_ptr& exception) {
   try {
     std::rethrow_exception(exception);
-  } catch (const Interrupted& error) {
-    return {kInterrupted, error.what()};
-  } catch (const InputError& error) {
+  } catch (const Interrupted& error) { return {kInterrupted, error.what()}; } catch (const InputError& error) {
     return {kInputError, error.what()};
-  } catch (const c10::Error& error) {
-    return {kRuntimeError, "LibTorch: " + first_line(error.what_without_backtrace())};
-  } catch (const std::bad_alloc&) {
+  } catch (const c10::Error& error) { return {kRuntimeError, "LibTorch: " + first_line(error.what_without_backtrace())}; } catch (const std::bad_alloc&) {
     return {kRuntimeError, "out of memory"};
-  } catch (const std::exception& error) {
-    return {kRuntimeError, error.what()};
-  } catch (...) {
+  } catch (const std::exception& error) { return {kRuntimeError, error.what()}; } catch (...) {
     return {kRuntimeError, "something that is no std::exception was thrown"};
   }
 }

@@ -21,8 +21,7 @@ struct Configured {
 };
 
 // The config of `command`, filled from its defaults, `file` (may be empty) and the assignments.
-std::unique_ptr<ConfigRef> load_config(const Configured& command, const std::string& file,
-                                       const std::vector<std::string>& assignments) {
+std::unique_ptr<ConfigRef> load_config(const Configured& command, const std::string& file, const std::vector<std::string>& assignments) {
   std::unique_ptr<ConfigRef> config = command.config();
   for (const std::string& note : read_config({file, assignments}, *config)) fmt::print(stderr, "{}\n", note);
   return config;
@@ -72,8 +71,7 @@ void run_config(const CommandLine& line) {
 
   const std::string verb = words.empty() ? "" : words.front();
   if (verb == "show" && (words.size() == 2 || words.size() == 3)) {
-    const auto config =
-        load_config(command_with_config(commands, words[1]), words.size() == 3 ? words[2] : "", line.assignments);
+    const auto config = load_config(command_with_config(commands, words[1]), words.size() == 3 ? words[2] : "", line.assignments);
     fmt::print("{}\n", config_to_json(*config));
   } else if (verb == "schema" && words.size() == 2) {
     const Configured command = command_with_config(commands, words[1]);

@@ -28,8 +28,8 @@ std::string size_text(uint64_t bytes) {
 }
 
 void print_plan(const WanCheckpoint& source, const WanConversionPlan& plan, const std::string& target, WanNaming to) {
-  fmt::print("source  {}  ({}, {} tensors in {} file{})\n", source.files().path().string(), layout_name(source.naming()),
-             source.files().num_tensors(), source.files().num_files(), source.files().num_files() == 1 ? "" : "s");
+  fmt::print("source  {}  ({}, {} tensors in {} file{})\n", source.files().path().string(), layout_name(source.naming()), source.files().num_tensors(),
+             source.files().num_files(), source.files().num_files() == 1 ? "" : "s");
   fmt::print("target  {}  ({}, {})\n", target, layout_name(to), size_text(plan.num_bytes));
   for (const auto& file : plan.files) fmt::print("  {}  {} tensors, {}\n", file.name, file.tensors.size(), size_text(file.num_bytes));
 }

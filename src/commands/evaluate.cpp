@@ -29,16 +29,17 @@ void require_inputs(const EvaluateConfig& config) {
 void in_run_folder(const CommandLine& line, EvaluateConfig& config, const std::function<void(RunDirectory&)>& measure) {
   namespace fs = std::filesystem;
   ConfigRefOf<EvaluateConfig> config_ref(config);
-  fs::path made;   // by this call
+  fs::path made;  // by this call
   try {
     RunDirectory run({line.command, fs::path(line.positional.front()).stem().string(), config.run.output, line.resume, line.text}, config_ref);
     if (!run.resumed()) made = run.path();
     measure(run);
   } catch (...) {
     if (made.empty()) throw;
-    std::error_code ignored;   // what failed first is the message
-    for (const char* name : {"config.json", "command.json", "environment.json", "log.txt", "log.jsonl", "metrics.csv", "run.lock"}) fs::remove(made / name, ignored);
-    fs::remove(made, ignored);   // not where somebody else's files are in it
+    std::error_code ignored;  // what failed first is the message
+    for (const char* name : {"config.json", "command.json", "environment.json", "log.txt", "log.jsonl", "metrics.csv", "run.lock"})
+      fs::remove(made / name, ignored);
+    fs::remove(made, ignored);  // not where somebody else's files are in it
     throw;
   }
 }
@@ -46,7 +47,7 @@ void in_run_folder(const CommandLine& line, EvaluateConfig& config, const std::f
 void run_clips(EvaluateConfig config, const CommandLine& line) {
   const at::Device device = set_up_device(config.run, Float32Math::kExact);
   const ClipSet set = load_clip_set(config.samples.path, config.samples.limit, config.clips);
-  load_clip_judge(config.clips.judge, config.clips.data, device);   // missing: no run folder is used up
+  load_clip_judge(config.clips.judge, config.clips.data, device);  // missing: no run folder is used up
   in_run_folder(line, config, [&](RunDirectory& run) {
     ClipSummary summary = measure_clips(set.video, set.digit, set.motion, config.clips, device);
     ConfigRefOf<ClipSummary> summary_ref(summary);
@@ -60,7 +61,8 @@ void run_evaluate(const CommandLine& line) {
   const std::filesystem::path file = line.positional.front();
   EvaluateConfig config;
   const std::vector<std::string> notes = read_config({file, line.assignments, false}, config);
-  check_input(!config.samples.path.empty(), "{}: samples.path is empty: what shall be measured? For example --set samples.path=runs/gmm_dts/001", file.string());
+  check_input(!config.samples.path.empty(), "{}: samples.path is empty: what shall be measured? For example --set samples.path=runs/gmm_dts/001",
+              file.string());
   if (!config.clips.judge.empty()) {
     if (!line.dry_run) return run_clips(std::move(config), line);
     fmt::print("{}\n{} clips would be measured\n", to_json(config), load_clip_set(config.samples.path, config.samples.limit, config.clips).video.size(0));

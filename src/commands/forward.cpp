@@ -40,8 +40,7 @@ ForwardOptions read_options(const CommandLine& line) {
   options.dtype = line.option("dtype", "fp32");
   options.device = line.option("device", "auto");
   options.traced = split_commas(line.option("trace"));
-  for (const auto& [name, value] :
-       {std::pair{"--model", options.model}, {"--input", options.input}, {"--output", options.output}})
+  for (const auto& [name, value] : {std::pair{"--model", options.model}, {"--input", options.input}, {"--output", options.output}})
     check_input(!value.empty(), "linden forward: {} is missing; for example\n  {}", name, forward_command().example);
   return options;
 }
@@ -56,8 +55,7 @@ at::ScalarType dtype_of(const std::string& name) {
 // Keeps the wanted activations, and the names of all for the message about one that does not exist.
 class ActivationStore {
  public:
-  explicit ActivationStore(const std::vector<std::string>& wanted)
-      : wanted_(wanted.begin(), wanted.end()), all_(wanted_.erase("all") > 0) {}
+  explicit ActivationStore(const std::vector<std::string>& wanted) : wanted_(wanted.begin(), wanted.end()), all_(wanted_.erase("all") > 0) {}
 
   void keep(const std::string& name, const at::Tensor& tensor) {
     seen_.insert(name);
@@ -70,8 +68,7 @@ class ActivationStore {
       const std::vector<std::string> names(seen_.begin(), seen_.end());
       const std::string nearest = nearest_name(name, names);
       throw InputError(fmt::format("--trace {}: the model has no such module{}; names: {}", name,
-                                   nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest),
-                                   fmt::join(names, ", ")));
+                                   nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest), fmt::join(names, ", ")));
     }
   }
   NamedTensors tensors;
@@ -107,10 +104,8 @@ void run_forward(const CommandLine& line) {
   const size_t num_outputs = outputs.size();
   outputs.merge(activations.tensors);
   std::filesystem::create_directories(std::filesystem::absolute(options.output).parent_path());
-  save_safetensors(options.output, outputs,
-                   {{"model", model.class_name}, {"weights", options.weights}, {"dtype", options.dtype}});
-  log_info("{}: {} outputs, {} activations -> {}", model.class_name, num_outputs, outputs.size() - num_outputs,
-           options.output);
+  save_safetensors(options.output, outputs, {{"model", model.class_name}, {"weights", options.weights}, {"dtype", options.dtype}});
+  log_info("{}: {} outputs, {} activations -> {}", model.class_name, num_outputs, outputs.size() - num_outputs, options.output);
 }
 
 }  // namespace

@@ -46,7 +46,8 @@ void read_number(const CommandLine& line, const std::string& name, int64_t& out)
 }
 
 void run(const CommandLine& line) {
-  check_input(line.positional.size() == 1, "linden sweep: wanted one sweep file, got {} words; for example: linden sweep configs/sweep/gmm_methods.json --output runs/gmm_methods",
+  check_input(line.positional.size() == 1,
+              "linden sweep: wanted one sweep file, got {} words; for example: linden sweep configs/sweep/gmm_methods.json --output runs/gmm_methods",
               line.positional.size());
   const std::filesystem::path file = line.positional.front();
   check_input(std::filesystem::exists(file), "linden sweep: there is no sweep file '{}'", file.string());

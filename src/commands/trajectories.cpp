@@ -33,11 +33,13 @@ std::string cost_text(const TrajectoryManifest& manifest, const VideoModelLayout
   const double flop = flop_per_call(teacher.transformer, manifest.latent_shape, teacher.transformer.text_len);
   std::string text = fmt::format("a pair               {} [{}]\n", manifest.has_velocity() ? "x and velocity" : "x", fmt::join(manifest.latent_shape, ", "));
   text += fmt::format("a trajectory         {} of {} steps, {} bytes\n", manifest.num_kept(), manifest.num_steps, manifest.trajectory_bytes());
-  text += fmt::format("in all               {} trajectories, {} pairs under {} prompts\n", manifest.num_trajectories, manifest.num_pairs(), manifest.prompts.size());
+  text += fmt::format("in all               {} trajectories, {} pairs under {} prompts\n", manifest.num_trajectories, manifest.num_pairs(),
+                      manifest.prompts.size());
   text += fmt::format("latents              {} bytes ({:.2f} GB) as {}\n", cost.bytes, static_cast<double>(cost.bytes) * kGB, manifest.dtype);
-  text += fmt::format("shards               {} of {} trajectories, at most {} bytes a file\n", manifest.num_shards(), manifest.trajectories_per_shard, shard_file_bound(manifest, 0));
-  text += fmt::format("network calls        {} of one video ({} NFE, guidance {} {}), {:.3g} FLOP each, {:.3g} in all\n", cost.network_calls, cost.nfe, manifest.guidance.convention,
-                      manifest.guidance.scale, flop, flop * static_cast<double>(cost.network_calls));
+  text += fmt::format("shards               {} of {} trajectories, at most {} bytes a file\n", manifest.num_shards(), manifest.trajectories_per_shard,
+                      shard_file_bound(manifest, 0));
+  text += fmt::format("network calls        {} of one video ({} NFE, guidance {} {}), {:.3g} FLOP each, {:.3g} in all\n", cost.network_calls, cost.nfe,
+                      manifest.guidance.convention, manifest.guidance.scale, flop, flop * static_cast<double>(cost.network_calls));
   text += fmt::format("free at {}  {:.2f} GB\n", folder.string(), static_cast<double>(free_bytes_of(folder)) * kGB);
   return text;
 }
@@ -74,7 +76,8 @@ void run(const CommandLine& line) {
   TrajectoriesSummary summary = make_trajectories(config, manifest, teacher, run, device);
   ConfigRefOf<TrajectoriesSummary> summary_ref(summary);
   run.write_summary(summary_ref);
-  log_info("{} trajectories, {} pairs, {:.2f} GB in {} shards: {}", summary.num_trajectories, summary.pairs, static_cast<double>(summary.bytes) * kGB, summary.shards, run.path().string());
+  log_info("{} trajectories, {} pairs, {:.2f} GB in {} shards: {}", summary.num_trajectories, summary.pairs, static_cast<double>(summary.bytes) * kGB,
+           summary.shards, run.path().string());
 }
 
 }  // namespace

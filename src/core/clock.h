@@ -9,6 +9,6 @@ namespace linden {
 using Clock = std::chrono::steady_clock;
 
 inline double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-std::string local_time();   // "2026-11-24T09:30:00"
+std::string local_time();  // "2026-11-24T09:30:00"
 
 }  // namespace linden

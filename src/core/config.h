@@ -32,13 +32,29 @@ namespace linden {
 struct Field {
   Field(std::string name_, std::string help_) : name(std::move(name_)), help(std::move(help_)) {}
 
-  Field& at_least(double bound) { minimum = bound; return *this; }
-  Field& at_most(double bound) { maximum = bound; return *this; }
+  Field& at_least(double bound) {
+    minimum = bound;
+    return *this;
+  }
+  Field& at_most(double bound) {
+    maximum = bound;
+    return *this;
+  }
   Field& between(double low, double high) { return at_least(low).at_most(high); }
-  Field& above(double bound) { minimum = bound; exclusive_minimum = true; return *this; }
-  Field& one_of(std::vector<std::string> names) { choices = std::move(names); return *this; }
+  Field& above(double bound) {
+    minimum = bound;
+    exclusive_minimum = true;
+    return *this;
+  }
+  Field& one_of(std::vector<std::string> names) {
+    choices = std::move(names);
+    return *this;
+  }
   // The key may differ from the stored config when a run is resumed.
-  Field& changeable() { may_change = true; return *this; }
+  Field& changeable() {
+    may_change = true;
+    return *this;
+  }
 
   std::string name;
   std::string help;
@@ -55,7 +71,7 @@ class VariantRef {
   virtual ~VariantRef() = default;
   virtual std::vector<std::string> types() const = 0;
   virtual std::string current() const = 0;
-  virtual void emplace(const std::string& type) = 0;              // default-constructs that alternative
+  virtual void emplace(const std::string& type) = 0;  // default-constructs that alternative
   virtual void visit_current(class FieldVisitor& visitor) = 0;
 };
 
@@ -90,9 +106,7 @@ class VariantRefOf final : public VariantRef {
   std::string current() const override {
     return std::visit([](const auto& c) { return std::string(c.kType); }, value_);
   }
-  void emplace(const std::string& type) override {
-    ((type == Alternatives::kType ? (value_ = Alternatives{}, 0) : 0), ...);
-  }
+  void emplace(const std::string& type) override { ((type == Alternatives::kType ? (value_ = Alternatives{}, 0) : 0), ...); }
   void visit_current(FieldVisitor& visitor) override {
     std::visit([&](auto& c) { visit_fields(visitor, c); }, value_);
   }
@@ -145,9 +159,9 @@ class ConfigRefOf final : public ConfigRef {
 // Where a config comes from, in the order in which later wins: defaults, the file's "base" chain,
 // the file, the `--set` assignments ("a.b=c"; c is JSON, or a bare word taken as text).
 struct ConfigSource {
-  std::filesystem::path file;             // may be empty: defaults and assignments only
+  std::filesystem::path file;  // may be empty: defaults and assignments only
   std::vector<std::string> assignments;
-  bool allow_unknown = false;             // for foreign files (a model folder's config.json)
+  bool allow_unknown = false;  // for foreign files (a model folder's config.json)
 };
 
 // Fills `config`. Throws ConfigError: unknown key (with the nearest valid one), wrong type, value out
@@ -159,8 +173,7 @@ std::string config_to_json(ConfigRef& config);
 // The effective settings as people read them: one line a key.
 std::string config_table(ConfigRef& config);
 // Fills `config` from JSON text; `origin` names it in messages.
-void config_from_json(const std::string& text, const std::string& origin, ConfigRef& config,
-                      bool allow_unknown = false);
+void config_from_json(const std::string& text, const std::string& origin, ConfigRef& config, bool allow_unknown = false);
 // JSON Schema (draft 2020-12) of the config type.
 std::string config_schema(ConfigRef& defaults, const std::string& title);
 // Markdown table of every key: key, type, default, range, help.
@@ -168,7 +181,7 @@ std::string config_manual(ConfigRef& defaults);
 // Lines "key: left -> right" for the keys in which two configs differ.
 struct ConfigDifference {
   std::string key, left, right;
-  bool may_change = false;                // both sides mark the key changeable()
+  bool may_change = false;  // both sides mark the key changeable()
 };
 std::vector<ConfigDifference> config_difference(ConfigRef& left, ConfigRef& right);
 // The key closest in spelling to `name` (edit distance at most 1/2 of its length), or "".

@@ -25,8 +25,8 @@ struct Document {
   std::vector<std::string> notes;
 };
 
-constexpr int kMaxDepth = 64;      // nobody nests deeper, and printing and merging are recursive
-constexpr size_t kMaxShown = 80;   // bytes of a name from outside in a message
+constexpr int kMaxDepth = 64;     // nobody nests deeper, and printing and merging are recursive
+constexpr size_t kMaxShown = 80;  // bytes of a name from outside in a message
 
 // A name from outside, fit for a message: long ones are cut, between characters.
 std::string shortened(const std::string& name) {
@@ -43,8 +43,7 @@ Json parse_json(const std::string& text, const std::string& origin) {
     if (depth > kMaxDepth) throw ConfigError(fmt::format("{}: objects and lists are nested more than {} deep", origin, kMaxDepth));
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
-      duplicate = parsed.get<std::string>();
+    if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) duplicate = parsed.get<std::string>();
     return true;
   };
   try {
@@ -67,8 +66,8 @@ void merge(Document& document, Json& into, const Json& from, const std::string& 
     return;
   }
   if (into.contains("type") && from.contains("type") && into["type"] != from["type"] && into.size() > 1) {
-    document.notes.push_back(fmt::format("{}: {}.type changes from {} to {}; the other keys of {} start from their defaults",
-                                         origin, path, into["type"].dump(), from["type"].dump(), path));
+    document.notes.push_back(fmt::format("{}: {}.type changes from {} to {}; the other keys of {} start from their defaults", origin, path, into["type"].dump(),
+                                         from["type"].dump(), path));
     into = Json::object();
   }
   for (const auto& [key, value] : from.items()) merge(document, into[key], value, join_path(path, key), origin);
@@ -76,13 +75,11 @@ void merge(Document& document, Json& into, const Json& from, const std::string& 
 
 void load_file(Document& document, const fs::path& file, std::set<fs::path> chain) {
   if (!fs::exists(file)) throw ConfigError(fmt::format("{}: no such config file", file.string()));
-  if (!chain.insert(fs::weakly_canonical(file)).second)
-    throw ConfigError(fmt::format("{}: its \"base\" files lead back to itself", file.string()));
+  if (!chain.insert(fs::weakly_canonical(file)).second) throw ConfigError(fmt::format("{}: its \"base\" files lead back to itself", file.string()));
   Json json = parse_json(read_text_file(file), file.string());
   if (!json.is_object()) throw ConfigError(fmt::format("{}: a config is a JSON object, got {}", file.string(), json.type_name()));
   if (json.contains("base")) {
-    if (!json["base"].is_string())
-      throw ConfigError(fmt::format("{}: base is {}, wanted a file name as text", file.string(), json["base"].dump()));
+    if (!json["base"].is_string()) throw ConfigError(fmt::format("{}: base is {}, wanted a file name as text", file.string(), json["base"].dump()));
     load_file(document, file.parent_path() / json["base"].get<std::string>(), chain);
     json.erase("base");
   }
@@ -103,8 +100,7 @@ void assign(Document& document, const std::string& assignment) {
   if (value.is_discarded()) value = text;  // a bare word
   size_t start = 0;
   std::vector<std::string> parts;
-  for (size_t dot = key.find('.'); dot != std::string::npos; start = dot + 1, dot = key.find('.', start))
-    parts.push_back(key.substr(start, dot - start));
+  for (size_t dot = key.find('.'); dot != std::string::npos; start = dot + 1, dot = key.find('.', start)) parts.push_back(key.substr(start, dot - start));
   parts.push_back(key.substr(start));
   if (parts.size() > static_cast<size_t>(kMaxDepth)) throw too_deep();
   Json wrapped = value;
@@ -115,8 +111,7 @@ void assign(Document& document, const std::string& assignment) {
 // Fills a struct from the merged document.
 class Reader final : public FieldVisitor {
  public:
-  Reader(const Document& document, std::string origin, bool allow_unknown)
-      : document_(document), origin_(std::move(origin)), allow_unknown_(allow_unknown) {
+  Reader(const Document& document, std::string origin, bool allow_unknown) : document_(document), origin_(std::move(origin)), allow_unknown_(allow_unknown) {
     levels_.push_back({&document.json, "", {}});
   }
 
@@ -153,13 +148,13 @@ class Reader final : public FieldVisitor {
     for (int64_t item : member) check_range(field, static_cast<double>(item), Json(item));
   }
   void value(const Field& field, std::vector<double>& member) override {
-    read_list(field, member, "a list of numbers", [](const Json& j) { return j.is_number(); },
-              [](const Json& j) { return j.get<double>(); });
+    read_list(
+        field, member, "a list of numbers", [](const Json& j) { return j.is_number(); }, [](const Json& j) { return j.get<double>(); });
     for (double item : member) check_range(field, item, Json(item));
   }
   void value(const Field& field, std::vector<std::string>& member) override {
-    read_list(field, member, "a list of texts", [](const Json& j) { return j.is_string(); },
-              [](const Json& j) { return j.get<std::string>(); });
+    read_list(
+        field, member, "a list of texts", [](const Json& j) { return j.is_string(); }, [](const Json& j) { return j.get<std::string>(); });
     for (const std::string& item : member) check_choice(field, item);
   }
   void begin_object(const Field& field) override {
@@ -211,13 +206,10 @@ class Reader final : public FieldVisitor {
     if (json.is_number_integer()) return true;
     return json.is_number_float() && std::floor(json.get<double>()) == json.get<double>() && std::abs(json.get<double>()) < 9e15;
   }
-  static int64_t as_integer(const Json& json) {
-    return json.is_number_float() ? static_cast<int64_t>(json.get<double>()) : json.get<int64_t>();
-  }
+  static int64_t as_integer(const Json& json) { return json.is_number_float() ? static_cast<int64_t>(json.get<double>()) : json.get<int64_t>(); }
   static std::string suggestion(const std::string& name, const std::vector<std::string>& candidates) {
     const std::string nearest = nearest_name(name, candidates);
-    return nearest.empty() ? fmt::format("; the keys here are: {}", fmt::join(candidates, ", "))
-                           : fmt::format("; did you mean \"{}\"?", nearest);
+    return nearest.empty() ? fmt::format("; the keys here are: {}", fmt::join(candidates, ", ")) : fmt::format("; did you mean \"{}\"?", nearest);
   }
 
   std::string path_of(const Field& field) const { return join_path(levels_.back().path, field.name); }
@@ -249,7 +241,7 @@ class Reader final : public FieldVisitor {
     if (low && number <= field.maximum) return;
     const std::string minimum = std::isinf(field.minimum) ? "" : fmt::format("{}", field.minimum);
     const std::string maximum = std::isinf(field.maximum) ? "" : fmt::format("{}", field.maximum);
-    std::string range = minimum.empty() ? "at most " + maximum
+    std::string range = minimum.empty()   ? "at most " + maximum
                         : maximum.empty() ? (field.exclusive_minimum ? "above " : "at least ") + minimum
                                           : (field.exclusive_minimum ? "above " + minimum + ", up to " : minimum + "..") + maximum;
     fail(path_of(field), fmt::format("is {} (allowed: {})", got.dump(), range));

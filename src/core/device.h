@@ -20,8 +20,8 @@ enum class Float32Math { kExact, kTf32 };
 // deterministic cuDNN algorithms, so that equal runs on one machine are bit-equal. Returns the device.
 at::Device set_up_device(const RunConfig& run, Float32Math math);
 
-int64_t num_cards();                     // CUDA cards that this process can use
-int64_t available_cores();               // that this process may run on
+int64_t num_cards();                         // CUDA cards that this process can use
+int64_t available_cores();                   // that this process may run on
 std::string device_name(at::Device device);  // "NVIDIA H100 80GB HBM3", or the CPU's model
 
 }  // namespace linden

@@ -21,9 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // The commit that was built in, else that of the repository that holds the binary, else of the working directory.
-std::string source_commit() {
-  return kBuiltFromCommit;
-}
+std::string source_commit() { return kBuiltFromCommit; }
 
 std::string cuda_version() {
 #if defined(LINDEN_HAS_CUDA)

@@ -56,8 +56,8 @@ void write_file_atomically(const fs::path& file, const std::string& text) {
   temporary += ".tmp";
   const auto fail = [&](const char* what) {
     const std::string reason = std::strerror(errno);
-    throw std::runtime_error(fmt::format("{}: cannot {}: {}; {}", file.string(), what, reason,
-                                         fs::exists(file) ? "the old file is unchanged" : "no file was written"));
+    throw std::runtime_error(
+        fmt::format("{}: cannot {}: {}; {}", file.string(), what, reason, fs::exists(file) ? "the old file is unchanged" : "no file was written"));
   };
   TemporaryFile out(temporary);
   if (!out.is_open()) fail("open a temporary file beside it");
@@ -73,8 +73,7 @@ void write_file_atomically(const fs::path& file, const std::string& text) {
 
 std::string read_text_file(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);
-  check_input(in.good() && !fs::is_directory(file), "{}: cannot read it: {}", file.string(),
-              fs::is_directory(file) ? "it is a folder" : std::strerror(errno));
+  check_input(in.good() && !fs::is_directory(file), "{}: cannot read it: {}", file.string(), fs::is_directory(file) ? "it is a folder" : std::strerror(errno));
   std::ostringstream text;
   text << in.rdbuf();
   check_input(!in.bad(), "{}: reading stopped half-way: {}", file.string(), std::strerror(errno));

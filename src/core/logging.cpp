@@ -60,8 +60,8 @@ struct Log {
   // A sink cannot write, for example because the disk is full: said once a run, on stderr only.
   void on_failure(const std::string& reason) {
     if (failed.exchange(true)) return;
-    print_above_status_line(fmt::format("warning: {}: the logs of this run (log.txt, log.jsonl) cannot be written: {}; the run goes on, its messages stand here only\n",
-                                        folder, reason));
+    print_above_status_line(fmt::format(
+        "warning: {}: the logs of this run (log.txt, log.jsonl) cannot be written: {}; the run goes on, its messages stand here only\n", folder, reason));
   }
   spdlog::logger logger;
   std::string folder;

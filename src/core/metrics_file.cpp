@@ -28,9 +28,7 @@ std::vector<std::string> split_cells(const std::string& line) {
   return cells;
 }
 
-std::string header(const std::vector<std::string>& columns) {
-  return columns.empty() ? "step\n" : fmt::format("step,{}\n", fmt::join(columns, ","));
-}
+std::string header(const std::vector<std::string>& columns) { return columns.empty() ? "step\n" : fmt::format("step,{}\n", fmt::join(columns, ",")); }
 
 }  // namespace
 

@@ -32,8 +32,14 @@ std::string format_duration(double seconds) {
 }
 
 Progress::Progress(std::string title, int64_t total, std::string unit, int64_t done)
-    : title_(std::move(title)), unit_(std::move(unit)), total_(total), first_(done), done_(done),
-      terminal_(stderr_is_terminal()), start_(std::chrono::steady_clock::now()), last_(start_) {}
+    : title_(std::move(title)),
+      unit_(std::move(unit)),
+      total_(total),
+      first_(done),
+      done_(done),
+      terminal_(stderr_is_terminal()),
+      start_(std::chrono::steady_clock::now()),
+      last_(start_) {}
 
 Progress::~Progress() {
   if (!finished_ && terminal_) show_status_line("");  // an exception is on its way: leave no half line

@@ -29,8 +29,8 @@ class Progress {
 // A second signal ends the process at once.
 void install_interrupt_handler();
 bool interrupt_requested();
-void request_interrupt();                 // for tests
-void clear_interrupt();                   // for tests
+void request_interrupt();  // for tests
+void clear_interrupt();    // for tests
 
 std::string format_duration(double seconds);  // "1:02:03", "2:03"
 

@@ -46,17 +46,15 @@ std::array<uint32_t, 4> philox(std::array<uint32_t, 4> c, uint64_t key) {
   uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = 0xD2511F53ull * c[0], product1 = 0xCD9E8D57ull * c[2];
-    c = {static_cast<uint32_t>(product1 >> 32) ^ c[1] ^ k0, static_cast<uint32_t>(product1),
-         static_cast<uint32_t>(product0 >> 32) ^ c[3] ^ k1, static_cast<uint32_t>(product0)};
+    c = {static_cast<uint32_t>(product1 >> 32) ^ c[1] ^ k0, static_cast<uint32_t>(product1), static_cast<uint32_t>(product0 >> 32) ^ c[3] ^ k1,
+         static_cast<uint32_t>(product0)};
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
   return c;
 }
 
-uint64_t stream_key(uint64_t seed, Purpose purpose) {
-  return splitmix64(splitmix64(seed) + static_cast<uint64_t>(purpose));
-}
+uint64_t stream_key(uint64_t seed, Purpose purpose) { return splitmix64(splitmix64(seed) + static_cast<uint64_t>(purpose)); }
 
 uint32_t RandomStream::next_u32() {
   if (used_ == 4) {
@@ -89,8 +87,7 @@ void fill_normal(uint64_t seed, Purpose purpose, uint64_t index, uint32_t step, 
   fill_block_range(stream_key(seed, purpose), index, step, out);
 }
 
-at::Tensor normal_rows(uint64_t seed, Purpose purpose, std::span<const int64_t> indices, std::span<const int64_t> steps,
-                       at::IntArrayRef shape) {
+at::Tensor normal_rows(uint64_t seed, Purpose purpose, std::span<const int64_t> indices, std::span<const int64_t> steps, at::IntArrayRef shape) {
   check(indices.size() == steps.size(), "normal_rows: {} indices but {} steps", indices.size(), steps.size());
   std::vector<int64_t> sizes = {static_cast<int64_t>(indices.size())};
   sizes.insert(sizes.end(), shape.begin(), shape.end());
@@ -100,8 +97,7 @@ at::Tensor normal_rows(uint64_t seed, Purpose purpose, std::span<const int64_t> 
   const uint64_t key = stream_key(seed, purpose);
   const auto fill = [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b)
-      fill_block_range(key, static_cast<uint64_t>(indices[b]), static_cast<uint32_t>(steps[b]),
-                       {data + b * row, static_cast<size_t>(row)});
+      fill_block_range(key, static_cast<uint64_t>(indices[b]), static_cast<uint32_t>(steps[b]), {data + b * row, static_cast<size_t>(row)});
   };
   if (out.numel() < 4096) fill(0, sizes[0]);
   else at::parallel_for(0, sizes[0], std::max<int64_t>(1, 4096 / std::max<int64_t>(1, row)), fill);

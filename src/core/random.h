@@ -36,12 +36,11 @@ uint64_t stream_key(uint64_t seed, Purpose purpose);
 // A sequential reader of one stream: scalars for selection, shuffles, timesteps.
 class RandomStream {
  public:
-  RandomStream(uint64_t seed, Purpose purpose, uint64_t index, uint32_t step = 0)
-      : key_(stream_key(seed, purpose)), index_(index), step_(step) {}
+  RandomStream(uint64_t seed, Purpose purpose, uint64_t index, uint32_t step = 0) : key_(stream_key(seed, purpose)), index_(index), step_(step) {}
   uint32_t next_u32();
-  double uniform();                      // (0, 1)
+  double uniform();  // (0, 1)
   double normal();
-  uint64_t below(uint64_t bound);        // 0 .. bound-1, unbiased
+  uint64_t below(uint64_t bound);  // 0 .. bound-1, unbiased
  private:
   uint64_t key_, index_;
   uint32_t step_, block_ = 0, used_ = 4;
@@ -52,8 +51,7 @@ class RandomStream {
 void fill_normal(uint64_t seed, Purpose purpose, uint64_t index, uint32_t step, std::span<float> out);
 
 // Standard normals [B, ...shape] in fp32 on the CPU; row b is stream (seed, purpose, indices[b], steps[b]).
-at::Tensor normal_rows(uint64_t seed, Purpose purpose, std::span<const int64_t> indices,
-                       std::span<const int64_t> steps, at::IntArrayRef shape);
+at::Tensor normal_rows(uint64_t seed, Purpose purpose, std::span<const int64_t> indices, std::span<const int64_t> steps, at::IntArrayRef shape);
 
 // A permutation of 0 .. n-1 (Fisher-Yates on stream (seed, purpose, index)).
 std::vector<int64_t> permutation(uint64_t seed, Purpose purpose, uint64_t index, int64_t n);

@@ -42,8 +42,7 @@ bool holds_run(const fs::path& folder) { return fs::exists(folder / "config.json
 // The number of runs/<name>/<NNN>, or nothing for another kind of name.
 std::optional<int64_t> run_number(const fs::path& folder) {
   const std::string name = folder.filename().string();
-  if (name.empty() || name.size() > 9 || !std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; }))
-    return std::nullopt;
+  if (name.empty() || name.size() > 9 || !std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; })) return std::nullopt;
   return std::stoll(name);
 }
 
@@ -81,8 +80,8 @@ fs::path new_folder(const RunOptions& options) {
               options.output.string());
   for (const char* name : {"config.json", "command.json", "metrics.csv", "summary.json"})
     check_input(!fs::exists(options.output / name),
-                "{}: this folder belongs to something else: it holds a {}, which a run would write over; choose another --output",
-                options.output.string(), name);
+                "{}: this folder belongs to something else: it holds a {}, which a run would write over; choose another --output", options.output.string(),
+                name);
   create_folder(options.output);
   return options.output;
 }
@@ -110,11 +109,11 @@ std::vector<std::string> require_same_run(const fs::path& folder, const std::str
   std::vector<std::string> changes;
   for (const ConfigDifference& difference : config_difference(*stored, config)) {
     if (!difference.may_change)
-      throw ConfigError(fmt::format("{}: --resume, but {} is {} there and {} now; this key may not change within a run: "
-                                    "set it back, or start another run without --resume",
-                                    file.string(), difference.key, difference.left, difference.right));
-    if (difference.key != "output")
-      changes.push_back(fmt::format("resumed with {} = {} (was {})", difference.key, difference.right, difference.left));
+      throw ConfigError(
+          fmt::format("{}: --resume, but {} is {} there and {} now; this key may not change within a run: "
+                      "set it back, or start another run without --resume",
+                      file.string(), difference.key, difference.left, difference.right));
+    if (difference.key != "output") changes.push_back(fmt::format("resumed with {} = {} (was {})", difference.key, difference.right, difference.left));
   }
   return changes;
 }
@@ -128,8 +127,8 @@ class FolderLock {
  public:
   explicit FolderLock(const fs::path& folder) {
     descriptor_ = ::open((folder / "run.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (descriptor_ < 0) return;   // what cannot be written is reported where results are written
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;   // a disk without locks: goes on
+    if (descriptor_ < 0) return;                                                       // what cannot be written is reported where results are written
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;  // a disk without locks: goes on
     ::close(descriptor_);
     throw InputError(fmt::format("{}: another process is at work in this run folder; wait for it, or choose another --output", folder.string()));
   }
@@ -183,7 +182,7 @@ RunDirectory::RunDirectory(const RunOptions& options, ConfigRef& config) : state
     write_file_atomically(s.path / "environment.json", to_json(current_environment()) + "\n");
     log_to_folder(s.path);
     s.metrics.emplace(s.path / "metrics.csv");
-  } catch (...) {   // a full disk: a new folder is not left as half a run, which the next try would be refused for
+  } catch (...) {  // a full disk: a new folder is not left as half a run, which the next try would be refused for
     log_to_folder("");
     std::error_code ignored;
     for (const char* name : {"config.json", "command.json", "environment.json", "log.txt", "log.jsonl", "metrics.csv"})
@@ -198,9 +197,7 @@ RunDirectory::~RunDirectory() {
   try {
     for (auto& sink : state_->sinks) sink->flush();
     state_->write_record();
-  } catch (const std::exception& error) {
-    log_line("error", error.what());
-  }
+  } catch (const std::exception& error) { log_line("error", error.what()); }
   log_to_folder("");
 }
 

@@ -23,10 +23,10 @@
 namespace linden {
 
 struct RunOptions {
-  std::string command;                    // "align"
-  std::string config_name;                // "digits_dts": the config file's stem
-  std::filesystem::path output;           // empty: runs/<config_name>/<NNN>, the next free number
-  bool resume = false;                    // with an empty output: the newest runs/<config_name>/<NNN>
+  std::string command;           // "align"
+  std::string config_name;       // "digits_dts": the config file's stem
+  std::filesystem::path output;  // empty: runs/<config_name>/<NNN>, the next free number
+  bool resume = false;           // with an empty output: the newest runs/<config_name>/<NNN>
   std::string command_line;
 };
 
@@ -63,7 +63,7 @@ class RunDirectory {
   void log_image(int64_t step, const std::string& tag, const std::filesystem::path& png);
   // summary.json: `command`, `run`, `wall_seconds` and then the keys of `summary`.
   void write_summary(ConfigRef& summary);
-  double wall_seconds() const;            // of all parts of a resumed run together
+  double wall_seconds() const;  // of all parts of a resumed run together
 
  private:
   struct State;

@@ -20,9 +20,7 @@ std::string sum_of(const fs::path& file) {
   return sha256_hex(std::as_bytes(std::span(bytes.bytes())));
 }
 
-bool stays_inside(const fs::path& path) {
-  return path.is_relative() && std::find(path.begin(), path.end(), "..") == path.end();
-}
+bool stays_inside(const fs::path& path) { return path.is_relative() && std::find(path.begin(), path.end(), "..") == path.end(); }
 
 }  // namespace
 

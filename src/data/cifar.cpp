@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kBatchBytes = 10000 * kCifarRecordBytes;
 constexpr int64_t kNumClasses = 10;
-const char* const kUnpackedFolder = "cifar-10-batches-bin";       // what the published archive unpacks to
+const char* const kUnpackedFolder = "cifar-10-batches-bin";  // what the published archive unpacks to
 const char* const kPublishedArchive = "cifar-10-binary.tar.gz";
 
 fs::path first_existing(const std::vector<fs::path>& places) {
@@ -29,9 +29,7 @@ fs::path first_existing(const std::vector<fs::path>& places) {
   return {};
 }
 
-fs::path plain_file(const fs::path& folder, const CifarBatch& batch) {
-  return first_existing({folder / batch.file, folder / kUnpackedFolder / batch.file});
-}
+fs::path plain_file(const fs::path& folder, const CifarBatch& batch) { return first_existing({folder / batch.file, folder / kUnpackedFolder / batch.file}); }
 
 fs::path archive_of(const fs::path& folder, const CifarBatch& batch) {
   std::vector<fs::path> places;
@@ -67,8 +65,8 @@ BatchesByName read_batches(const fs::path& archive, const std::vector<CifarBatch
 
 LabelledImages parse_cifar_records(std::span<const std::byte> bytes, const std::string& origin) {
   const auto size = static_cast<int64_t>(bytes.size());
-  check_input(size > 0 && size % kCifarRecordBytes == 0, "{}: has {} bytes, wanted a whole number of records of {} bytes (1 label, 3 planes of 32x32)",
-              origin, size, kCifarRecordBytes);
+  check_input(size > 0 && size % kCifarRecordBytes == 0, "{}: has {} bytes, wanted a whole number of records of {} bytes (1 label, 3 planes of 32x32)", origin,
+              size, kCifarRecordBytes);
   const int64_t count = size / kCifarRecordBytes;
   LabelledImages set{at::empty({count, 3, 32, 32}, at::kByte), at::empty({count}, at::kLong)};
   auto* pixels = static_cast<std::byte*>(set.images.data_ptr());
@@ -97,7 +95,7 @@ std::vector<CifarBatch> cifar10_batches(const std::string& split) {
 fs::path cifar10_folder() { return data_folder() / "cifar10"; }
 
 LabelledImages load_cifar_batches(const fs::path& folder, const std::vector<CifarBatch>& batches) {
-  std::map<fs::path, std::vector<CifarBatch>> packed;   // by archive
+  std::map<fs::path, std::vector<CifarBatch>> packed;  // by archive
   for (const CifarBatch& batch : batches)
     if (plain_file(folder, batch).empty()) packed[archive_of(folder, batch)].push_back(batch);
   // Unpacking is bound by the processor: one thread an archive, of which there are at most three.

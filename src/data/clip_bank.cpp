@@ -59,33 +59,31 @@ ClipBank::ClipBank(const MovingDigits& set, int64_t count) : config_(set.config(
 
 ClipBank ClipBank::to(at::Device device) const {
   ClipBank moved = *this;
-  for (at::Tensor* tensor : {&moved.digit, &moved.motion, &moved.captions, &moved.sprites_, &moved.sprite_, &moved.start_, &moved.direction_,
-                             &moved.step_motion_, &moved.cells_})
+  for (at::Tensor* tensor :
+       {&moved.digit, &moved.motion, &moved.captions, &moved.sprites_, &moved.sprite_, &moved.start_, &moved.direction_, &moved.step_motion_, &moved.cells_})
     *tensor = tensor->to(device);
   return moved;
 }
 
 // rows [B], frames [B, F] -> [B, F, 2] in steps: a triangle wave of period 2 last, as motion_path.
 at::Tensor ClipBank::places(const at::Tensor& rows, const at::Tensor& frames) const {
-  const at::Tensor start = start_.index_select(0, rows).to(at::kLong).unsqueeze(1);                            // [B, 1, 2]
-  const at::Tensor direction = direction_.index_select(0, motion.index_select(0, rows)).unsqueeze(1);         // [B, 1, 2]
+  const at::Tensor start = start_.index_select(0, rows).to(at::kLong).unsqueeze(1);                    // [B, 1, 2]
+  const at::Tensor direction = direction_.index_select(0, motion.index_select(0, rows)).unsqueeze(1);  // [B, 1, 2]
   const at::Tensor phase = (start + frames.unsqueeze(2) * direction).remainder(2 * last_);
   return at::minimum(phase, 2 * last_ - phase);
 }
 
-at::Tensor ClipBank::clips(const at::Tensor& rows) const {
-  return clips(rows, at::zeros_like(rows), config_.frames);
-}
+at::Tensor ClipBank::clips(const at::Tensor& rows) const { return clips(rows, at::zeros_like(rows), config_.frames); }
 
 at::Tensor ClipBank::clips(const at::Tensor& rows, const at::Tensor& frame, int64_t count) const {
   const int64_t size = config_.size, n = config_.digit_size, batch = rows.size(0);
-  const at::Tensor frames = frame.unsqueeze(1) + at::arange(count, rows.options());                            // [B, F]
-  const at::Tensor corner = places(rows, frames) * config_.step;                                               // [B, F, 2] pixels
+  const at::Tensor frames = frame.unsqueeze(1) + at::arange(count, rows.options());  // [B, F]
+  const at::Tensor corner = places(rows, frames) * config_.step;                     // [B, F, 2] pixels
   const at::Tensor pixel = at::arange(size, rows.options());
-  const at::Tensor y = pixel - corner.select(2, 0).unsqueeze(2), x = pixel - corner.select(2, 1).unsqueeze(2);   // [B, F, size]: within the sprite
-  const at::Tensor inside = (y.ge(0) & y.lt(n)).unsqueeze(3) & (x.ge(0) & x.lt(n)).unsqueeze(2);               // [B, F, Y, X]
+  const at::Tensor y = pixel - corner.select(2, 0).unsqueeze(2), x = pixel - corner.select(2, 1).unsqueeze(2);  // [B, F, size]: within the sprite
+  const at::Tensor inside = (y.ge(0) & y.lt(n)).unsqueeze(3) & (x.ge(0) & x.lt(n)).unsqueeze(2);                // [B, F, Y, X]
   const at::Tensor place = y.clamp(0, n - 1).unsqueeze(3) * n + x.clamp(0, n - 1).unsqueeze(2);
-  const at::Tensor sprite = sprites_.flatten(1).index_select(0, sprite_.index_select(0, rows));                // [B, n n]
+  const at::Tensor sprite = sprites_.flatten(1).index_select(0, sprite_.index_select(0, rows));  // [B, n n]
   const at::Tensor alpha = sprite.gather(1, place.flatten(1)).reshape({batch, count, size, size}) * inside;
   const at::Tensor cells = cells_.index_select(0, rows);
   const int64_t side = cells.size(1), cell = size / side;
@@ -94,8 +92,8 @@ at::Tensor ClipBank::clips(const at::Tensor& rows, const at::Tensor& frame, int6
 }
 
 at::Tensor ClipBank::steps(const at::Tensor& rows, const at::Tensor& frame) const {
-  const at::Tensor both = places(rows, at::stack({frame, frame + 1}, 1));                                      // [B, 2, 2]
-  const at::Tensor moved = both.select(1, 1) - both.select(1, 0) + 1;                                          // [B, 2] in 0 .. 2
+  const at::Tensor both = places(rows, at::stack({frame, frame + 1}, 1));  // [B, 2, 2]
+  const at::Tensor moved = both.select(1, 1) - both.select(1, 0) + 1;      // [B, 2] in 0 .. 2
   return step_motion_.flatten().index_select(0, moved.select(1, 0) * 3 + moved.select(1, 1));
 }
 

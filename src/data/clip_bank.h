@@ -25,8 +25,8 @@ class ClipBank {
   // Which of motions() the digit makes between frame[b] and the next one, reflections included. [B] int64
   at::Tensor steps(const at::Tensor& rows, const at::Tensor& frame) const;
 
-  at::Tensor digit, motion;   // [S] int64
-  at::Tensor captions;        // [S, L] int64: clip_caption_table()'s ids
+  at::Tensor digit, motion;  // [S] int64
+  at::Tensor captions;       // [S, L] int64: clip_caption_table()'s ids
 
  private:
   ClipBank() = default;
@@ -34,12 +34,12 @@ class ClipBank {
 
   MovingDigitsConfig config_;
   int64_t last_ = 0;
-  at::Tensor sprites_;        // [K, n, n]
-  at::Tensor sprite_;         // [S] int64
-  at::Tensor start_;          // [S, 2] int16: y, x in steps
-  at::Tensor direction_;      // [8, 2] int64: dy, dx of motions()
-  at::Tensor step_motion_;    // [3, 3] int64: the place in motions() of (dy + 1, dx + 1)
-  at::Tensor cells_;          // [S, cells, cells] fp32
+  at::Tensor sprites_;      // [K, n, n]
+  at::Tensor sprite_;       // [S] int64
+  at::Tensor start_;        // [S, 2] int16: y, x in steps
+  at::Tensor direction_;    // [8, 2] int64: dy, dx of motions()
+  at::Tensor step_motion_;  // [3, 3] int64: the place in motions() of (dy + 1, dx + 1)
+  at::Tensor cells_;        // [S, cells, cells] fp32
 };
 
 }  // namespace linden

@@ -11,10 +11,10 @@ namespace linden {
 namespace {
 
 constexpr int64_t kFrameBatch = 2048;
-constexpr double kInk = 0.25;          // cover below this is taken for noise
-constexpr double kMaxOffset = 4;       // of a digit's centroid from the middle of its box, pixels
-constexpr double kMaxDistance = 1;     // of the centroid from the path, pixels
-constexpr float kNowhere = 1e3f;       // instead of NaN
+constexpr double kInk = 0.25;       // cover below this is taken for noise
+constexpr double kMaxOffset = 4;    // of a digit's centroid from the middle of its box, pixels
+constexpr double kMaxDistance = 1;  // of the centroid from the path, pixels
+constexpr float kNowhere = 1e3f;    // instead of NaN
 
 void require_clips(const at::Tensor& video, const MovingDigitsConfig& layout) {
   check(video.dim() == 5 && video.size(1) == 1 && video.size(2) > kFreeSteps && video.size(3) == layout.size && video.size(4) == layout.size,
@@ -37,11 +37,12 @@ at::Tensor in_batches(const at::Tensor& images, at::Device device, Apply&& apply
   return at::cat(parts);
 }
 
-at::Tensor frames_of(const at::Tensor& video) { return video.transpose(1, 2).flatten(0, 1); }   // [B F, 1, Y, X]
+at::Tensor frames_of(const at::Tensor& video) { return video.transpose(1, 2).flatten(0, 1); }  // [B F, 1, Y, X]
 
 void read_digits(ImageClassifier& classifier, const at::Tensor& video, at::Device device, ClipReading& out) {
-  const at::Tensor log_prob = in_batches(frames_of(video), device, [&](const at::Tensor& x) { return classifier.logits(x).log_softmax(1); })
-                                  .reshape({video.size(0), video.size(2), -1});   // [B, F, 10]
+  const at::Tensor log_prob = in_batches(frames_of(video), device, [&](const at::Tensor& x) {
+                                return classifier.logits(x).log_softmax(1);
+                              }).reshape({video.size(0), video.size(2), -1});  // [B, F, 10]
   out.digit_log_prob = log_prob.mean(1);
   out.digit_share = at::one_hot(log_prob.argmax(2), log_prob.size(2)).to(at::kFloat).mean(1);
 }
@@ -62,7 +63,9 @@ at::Tensor steps_of(const at::Tensor& paths) {
 class ClipGuide final : public ClipReader {
  public:
   ClipGuide(const std::filesystem::path& folder, const MovingDigitsConfig& layout, at::Device device)
-      : layout_(layout), device_(device), digit_(load_reader(folder / "digit", 1, 10, device)),
+      : layout_(layout),
+        device_(device),
+        digit_(load_reader(folder / "digit", 1, 10, device)),
         step_(load_reader(folder / "step", 2, static_cast<int64_t>(motions().size()), device)) {}
 
   ClipReading read(const at::Tensor& video) const override {
@@ -70,14 +73,17 @@ class ClipGuide final : public ClipReader {
     ClipReading out;
     read_digits(*digit_, video, device_, out);
     const int64_t batch = video.size(0), frames = video.size(2);
-    const at::Tensor pairs = at::cat({video.slice(2, 0, frames - 1), video.slice(2, 1, frames)}, 1);                    // [B, 2, F-1, Y, X]
-    const at::Tensor log_prob = in_batches(frames_of(pairs), device_, [&](const at::Tensor& x) { return step_->logits(x).log_softmax(1); })
-                                    .reshape({batch, frames - 1, -1});                                                   // [B, F-1, 8]
+    const at::Tensor pairs = at::cat({video.slice(2, 0, frames - 1), video.slice(2, 1, frames)}, 1);  // [B, 2, F-1, Y, X]
+    const at::Tensor log_prob = in_batches(frames_of(pairs), device_, [&](const at::Tensor& x) {
+                                  return step_->logits(x).log_softmax(1);
+                                }).reshape({batch, frames - 1, -1});  // [B, F-1, 8]
     const at::Tensor read = log_prob.argmax(2);
     for (int64_t m = 0; m < static_cast<int64_t>(motions().size()); ++m) {
-      const at::Tensor steps = steps_of(legal_paths(layout_, m, frames));                                                // [K, F-1]
-      const at::Tensor each = log_prob.unsqueeze(1).expand({batch, steps.size(0), frames - 1, log_prob.size(2)})
-                                  .gather(3, steps.reshape({1, steps.size(0), frames - 1, 1}).expand({batch, -1, -1, 1})).squeeze(3);
+      const at::Tensor steps = steps_of(legal_paths(layout_, m, frames));  // [K, F-1]
+      const at::Tensor each = log_prob.unsqueeze(1)
+                                  .expand({batch, steps.size(0), frames - 1, log_prob.size(2)})
+                                  .gather(3, steps.reshape({1, steps.size(0), frames - 1, 1}).expand({batch, -1, -1, 1}))
+                                  .squeeze(3);
       add_motion(out, each.neg().mean(2), read.unsqueeze(1).eq(steps).to(at::kFloat).mean(2));
     }
     return out;
@@ -102,18 +108,20 @@ class ClipGuide final : public ClipReader {
 class ClipJudge final : public ClipReader {
  public:
   ClipJudge(const std::filesystem::path& folder, const MovingDigitsConfig& layout, at::Device device)
-      : layout_(layout), device_(device), digit_(load_reader(folder, 1, 10, device)) {}
+      : layout_(layout),
+        device_(device),
+        digit_(load_reader(folder, 1, 10, device)) {}
 
   ClipReading read(const at::Tensor& video) const override {
     require_clips(video, layout_);
     ClipReading out;
     read_digits(*digit_, video, device_, out);
-    const at::Tensor centroids = digit_centroids(video).cpu().nan_to_num(kNowhere).unsqueeze(1);                         // [B, 1, F, 2]
+    const at::Tensor centroids = digit_centroids(video).cpu().nan_to_num(kNowhere).unsqueeze(1);  // [B, 1, F, 2]
     for (int64_t m = 0; m < static_cast<int64_t>(motions().size()); ++m) {
       const at::Tensor middle = (legal_paths(layout_, m, video.size(2)) * layout_.step).to(at::kFloat) + 0.5 * static_cast<double>(layout_.digit_size - 1);
-      const at::Tensor off = centroids - middle.unsqueeze(0);                                                           // [B, K, F, 2]
-      const at::Tensor offset = std::get<0>(off.median(2, /*keepdim=*/true)).clamp(-kMaxOffset, kMaxOffset);            // the digit's own
-      const at::Tensor distance = (off - offset).norm(2, 3);                                                            // [B, K, F]
+      const at::Tensor off = centroids - middle.unsqueeze(0);                                                 // [B, K, F, 2]
+      const at::Tensor offset = std::get<0>(off.median(2, /*keepdim=*/true)).clamp(-kMaxOffset, kMaxOffset);  // the digit's own
+      const at::Tensor distance = (off - offset).norm(2, 3);                                                  // [B, K, F]
       ClipGuide::add_motion(out, distance.mean(2), distance.le(kMaxDistance).to(at::kFloat).mean(2));
     }
     return out;
@@ -143,13 +151,13 @@ std::unique_ptr<ClipReader> load_clip_judge(const std::filesystem::path& folder,
 }
 
 at::Tensor digit_centroids(const at::Tensor& video) {
-  const at::Tensor clip = video.select(1, 0).to(at::kFloat);                                       // [B, F, Y, X]
+  const at::Tensor clip = video.select(1, 0).to(at::kFloat);  // [B, F, Y, X]
   const at::Tensor background = clip.amin(1, /*keepdim=*/true);
   const at::Tensor cover = ((clip - background) / (1 - background).clamp_min(1e-3)).clamp(0, 1);
   const at::Tensor ink = at::where(cover.gt(kInk), cover, at::zeros_like(cover));
   const at::Tensor mass = ink.sum({2, 3});
   const at::Tensor y = at::arange(clip.size(2), clip.options()).reshape({1, 1, -1, 1}), x = at::arange(clip.size(3), clip.options());
-  return at::stack({(ink * y).sum({2, 3}) / mass, (ink * x).sum({2, 3}) / mass}, 2);               // 0 / 0 is NaN
+  return at::stack({(ink * y).sum({2, 3}) / mass, (ink * x).sum({2, 3}) / mass}, 2);  // 0 / 0 is NaN
 }
 
 at::Tensor legal_paths(const MovingDigitsConfig& layout, int64_t motion, int64_t frames) {

@@ -8,14 +8,8 @@
 namespace linden {
 namespace {
 
-constexpr std::array<Motion, 8> kMotions = {{{"right", 0, 1},
-                                             {"down-right", 1, 1},
-                                             {"down", 1, 0},
-                                             {"down-left", 1, -1},
-                                             {"left", 0, -1},
-                                             {"up-left", -1, -1},
-                                             {"up", -1, 0},
-                                             {"up-right", -1, 1}}};
+constexpr std::array<Motion, 8> kMotions = {
+    {{"right", 0, 1}, {"down-right", 1, 1}, {"down", 1, 0}, {"down-left", 1, -1}, {"left", 0, -1}, {"up-left", -1, -1}, {"up", -1, 0}, {"up-right", -1, 1}}};
 
 // A triangle wave of period 2 last, read `steps` steps from `start`.
 int64_t reflected(int64_t start, int64_t steps, int64_t last) {
@@ -40,11 +34,10 @@ PlaceRange start_places(int64_t direction, int64_t last) {
 }
 
 std::vector<GridPlace> motion_path(const Motion& motion, GridPlace start, int64_t last, int64_t frames) {
-  check(last >= 1 && start.y >= 0 && start.y <= last && start.x >= 0 && start.x <= last,
-        "motion_path: start ({}, {}) with places 0..{}", start.y, start.x, last);
+  check(last >= 1 && start.y >= 0 && start.y <= last && start.x >= 0 && start.x <= last, "motion_path: start ({}, {}) with places 0..{}", start.y, start.x,
+        last);
   std::vector<GridPlace> path;
-  for (int64_t f = 0; f < frames; ++f)
-    path.push_back({reflected(start.y, f * motion.dy, last), reflected(start.x, f * motion.dx, last)});
+  for (int64_t f = 0; f < frames; ++f) path.push_back({reflected(start.y, f * motion.dy, last), reflected(start.x, f * motion.dx, last)});
   return path;
 }
 

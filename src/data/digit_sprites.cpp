@@ -11,7 +11,7 @@
 namespace linden {
 namespace {
 
-constexpr int64_t kSide = 32;               // rows and columns of Digits::images
+constexpr int64_t kSide = 32;  // rows and columns of Digits::images
 constexpr int64_t kTrainingDigits = 60000;
 constexpr int64_t kShippedTraining = 800;
 
@@ -54,8 +54,7 @@ void scale(const std::array<float, kDigitBox * kDigitBox>& in, const std::vector
     std::array<float, kDigitBox> row{};
     for (int64_t j = 0; j < kDigitBox; ++j)
       for (int64_t x = 0; x < kDigitBox; ++x) row[x] += row_weights[j] * in[j * kDigitBox + x];
-    for (const auto& column_weights : weights)
-      *out++ = std::min(1.0f, std::inner_product(row.begin(), row.end(), column_weights.begin(), 0.0f));
+    for (const auto& column_weights : weights) *out++ = std::min(1.0f, std::inner_product(row.begin(), row.end(), column_weights.begin(), 0.0f));
   }
 }
 
@@ -69,8 +68,7 @@ std::vector<int64_t> counted_from(int64_t first, int64_t count) {
 
 DigitSprites cut_sprites(const Digits& digits, std::vector<int64_t> rows, int64_t size) {
   const int64_t count = digits.images.size(0);
-  check(digits.images.sizes() == at::IntArrayRef({count, 1, kSide, kSide}) && digits.labels.numel() == count &&
-            static_cast<int64_t>(rows.size()) == count,
+  check(digits.images.sizes() == at::IntArrayRef({count, 1, kSide, kSide}) && digits.labels.numel() == count && static_cast<int64_t>(rows.size()) == count,
         "cut_sprites: wanted images [S, 1, 32, 32] with S labels and rows");
   check(size >= 1 && size <= kDigitBox, "cut_sprites: size {} (allowed 1..{})", size, kDigitBox);
   const at::Tensor images = digits.images.contiguous(), alpha = at::empty({count, size, size}, at::kFloat);
@@ -80,11 +78,9 @@ DigitSprites cut_sprites(const Digits& digits, std::vector<int64_t> rows, int64_
     const Box box = bounding_box(image);
     check_input(box.bottom >= 0, "digit {} of MNIST has no ink", rows[s]);
     const int64_t height = box.bottom - box.top + 1, width = box.right - box.left + 1;
-    check_input(height <= kDigitBox && width <= kDigitBox,
-                "digit {} of MNIST is {}x{} pixels large, at most {}x{} fit", rows[s], height, width, kDigitBox,
+    check_input(height <= kDigitBox && width <= kDigitBox, "digit {} of MNIST is {}x{} pixels large, at most {}x{} fit", rows[s], height, width, kDigitBox,
                 kDigitBox);
-    scale(crop(image, box.top - (kDigitBox - height) / 2, box.left - (kDigitBox - width) / 2), weights,
-          alpha.data_ptr<float>() + s * size * size);
+    scale(crop(image, box.top - (kDigitBox - height) / 2, box.left - (kDigitBox - width) / 2), weights, alpha.data_ptr<float>() + s * size * size);
   }
   return {alpha, digits.labels, std::move(rows)};
 }
@@ -98,8 +94,7 @@ DigitSprites load_sprites(const std::string& source, const std::string& split, i
   }
   const Digits digits = load_digits("shipped");
   const int64_t begin = training ? 0 : kShippedTraining, end = training ? kShippedTraining : digits.labels.numel();
-  return cut_sprites({digits.images.slice(0, begin, end), digits.labels.slice(0, begin, end)},
-                     counted_from(kTrainingDigits + begin, end - begin), size);
+  return cut_sprites({digits.images.slice(0, begin, end), digits.labels.slice(0, begin, end)}, counted_from(kTrainingDigits + begin, end - begin), size);
 }
 
 }  // namespace linden

@@ -50,11 +50,11 @@ Digits load_digit_files(const fs::path& images_file, const fs::path& labels_file
   require_file(images_file);
   require_file(labels_file);
   const at::Tensor images = read_idx(images_file), labels = read_idx(labels_file);
-  check_input(images.dim() == 3 && images.size(1) == kStored && images.size(2) == kStored,
-              "{}: the images have shape [{}], wanted [S, 28, 28]", images_file.string(), fmt::join(images.sizes(), ", "));
+  check_input(images.dim() == 3 && images.size(1) == kStored && images.size(2) == kStored, "{}: the images have shape [{}], wanted [S, 28, 28]",
+              images_file.string(), fmt::join(images.sizes(), ", "));
   check_input(labels.dim() == 1, "{}: the labels have shape [{}], wanted [S]", labels_file.string(), fmt::join(labels.sizes(), ", "));
-  check_input(images.size(0) == labels.size(0), "{} holds {} images, but {} holds {} labels; they must belong together",
-              images_file.string(), images.size(0), labels_file.string(), labels.size(0));
+  check_input(images.size(0) == labels.size(0), "{} holds {} images, but {} holds {} labels; they must belong together", images_file.string(), images.size(0),
+              labels_file.string(), labels.size(0));
   check_input(images.size(0) > 0, "{}: holds no images", images_file.string());
   const int64_t largest = labels.max().item<int64_t>();
   check_input(largest <= 9, "{}: holds the label {} (allowed 0..9)", labels_file.string(), largest);
@@ -71,8 +71,7 @@ Digits load_digits(const std::string& split) {
   const std::string prefix = split == "train" ? "train" : "t10k";
   const int64_t wanted = split == "train" ? 60000 : 10000;
   Digits digits = load_digit_files(folder / (prefix + "-images-idx3-ubyte.gz"), folder / (prefix + "-labels-idx1-ubyte.gz"));
-  check_input(digits.images.size(0) == wanted, "{}: the {} set holds {} images, MNIST's has {}", folder.string(), split,
-              digits.images.size(0), wanted);
+  check_input(digits.images.size(0) == wanted, "{}: the {} set holds {} images, MNIST's has {}", folder.string(), split, digits.images.size(0), wanted);
   return digits;
 }
 

@@ -9,8 +9,8 @@
 namespace linden {
 
 struct Digits {
-  at::Tensor images;   // [S, 1, 32, 32] fp32 in [-1, 1]: 28x28 PADDED (not scaled) to 32x32 with two rows of -1 on each side
-  at::Tensor labels;   // [S] int64, 0 .. 9
+  at::Tensor images;  // [S, 1, 32, 32] fp32 in [-1, 1]: 28x28 PADDED (not scaled) to 32x32 with two rows of -1 on each side
+  at::Tensor labels;  // [S] int64, 0 .. 9
 };
 
 // Where the data sets lie: the environment variable LINDEN_DATA, or ../shared/data.

@@ -36,8 +36,8 @@ void add_classes(ImageFolder& found) {
     found.class_names.push_back(name);
   }
   if (found.files.empty()) found.class_names.clear();
-  check_input(found.files.empty() || empty.empty(), "{}: the class folder {} holds no PNG file; remove it, or put its images there",
-              found.folder.string(), fmt::join(empty, ", "));
+  check_input(found.files.empty() || empty.empty(), "{}: the class folder {} holds no PNG file; remove it, or put its images there", found.folder.string(),
+              fmt::join(empty, ", "));
 }
 
 }  // namespace

@@ -15,9 +15,9 @@ namespace linden {
 
 struct ImageFolder {
   std::filesystem::path folder;
-  std::vector<std::string> files;         // below the folder, in the order of classes and names: "cat/1.png"
-  std::vector<std::string> class_names;   // empty where the images lie in the folder itself
-  std::vector<int64_t> labels;            // of each file; empty without classes
+  std::vector<std::string> files;        // below the folder, in the order of classes and names: "cat/1.png"
+  std::vector<std::string> class_names;  // empty where the images lie in the folder itself
+  std::vector<int64_t> labels;           // of each file; empty without classes
 };
 
 // What lies there. Names that start with a dot are passed over. InputError: no such folder, no PNG file, images both in the

@@ -9,8 +9,8 @@
 namespace linden {
 
 struct LabelledImages {
-  at::Tensor images;   // [S, C, Y, X] u8
-  at::Tensor labels;   // [S] int64; undefined where there are none
+  at::Tensor images;  // [S, C, Y, X] u8
+  at::Tensor labels;  // [S] int64; undefined where there are none
 };
 
 // Only the images of these classes, in their order; no class: all.

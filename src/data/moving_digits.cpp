@@ -49,7 +49,7 @@ void draw_cells(RandomStream& stream, const MovingDigitsConfig& config, float* c
 void put_texture(const float* cells, const MovingDigitsConfig& config, float* frame) {
   const int64_t side = cells_a_side(config), cell = config.size / side;
   for (int64_t i = 0; i < side; ++i) {
-    float* first = frame + i * cell * config.size;   // the first pixel row of this row of cells
+    float* first = frame + i * cell * config.size;  // the first pixel row of this row of cells
     for (int64_t j = 0; j < side; ++j) std::fill_n(first + j * cell, cell, cells[i * side + j]);
     for (int64_t y = 1; y < cell; ++y) std::copy_n(first, config.size, first + y * config.size);
   }
@@ -81,17 +81,16 @@ void visit_fields(FieldVisitor& v, MovingDigitsConfig& c) {
 }
 
 void require_valid(const MovingDigitsConfig& c, const std::string& key) {
-  MovingDigitsConfig as_read;   // ranges and choices are checked by reading
+  MovingDigitsConfig as_read;  // ranges and choices are checked by reading
   from_json(to_json(c), key, as_read);
   check_input(c.size >= c.digit_size, "{}.size is {}, smaller than the digit ({}.digit_size {})", key, c.size, key, c.digit_size);
   const int64_t room = c.size - c.digit_size;
   check_input(room >= kFreeSteps * c.step,
-              "{}.size is {}: the digit ({}) would leave the frame, since its first {} steps of {} pixels are straight; wanted a size of at least {}",
-              key, c.size, c.digit_size, kFreeSteps, c.step, c.digit_size + kFreeSteps * c.step);
-  check_input(room % c.step == 0, "{}.step is {}, but the digit has {} pixels to move in (size {} - digit_size {}), which is no multiple", key,
-              c.step, room, c.size, c.digit_size);
-  check_input(c.texture_cells == 0 || c.size % c.texture_cells == 0, "{}.texture_cells is {}, which does not divide the size {}", key,
-              c.texture_cells, c.size);
+              "{}.size is {}: the digit ({}) would leave the frame, since its first {} steps of {} pixels are straight; wanted a size of at least {}", key,
+              c.size, c.digit_size, kFreeSteps, c.step, c.digit_size + kFreeSteps * c.step);
+  check_input(room % c.step == 0, "{}.step is {}, but the digit has {} pixels to move in (size {} - digit_size {}), which is no multiple", key, c.step, room,
+              c.size, c.digit_size);
+  check_input(c.texture_cells == 0 || c.size % c.texture_cells == 0, "{}.texture_cells is {}, which does not divide the size {}", key, c.texture_cells, c.size);
 }
 
 MovingDigits::MovingDigits(const MovingDigitsConfig& config, uint64_t seed) : config_(config), seed_(seed) {

@@ -39,18 +39,18 @@ void require_valid(const MovingDigitsConfig& config, const std::string& key = "d
 
 // What a clip shows, without its pixels.
 struct ClipContent {
-  int64_t sprite = 0;                // row of the split's sprites
-  int64_t digit = 0;                 // 0 .. 9
-  int64_t motion = 0;                // place in motions()
-  GridPlace start;                   // in steps
+  int64_t sprite = 0;  // row of the split's sprites
+  int64_t digit = 0;   // 0 .. 9
+  int64_t motion = 0;  // place in motions()
+  GridPlace start;     // in steps
   bool operator==(const ClipContent&) const = default;
 };
 
 struct Clips {
-  at::Tensor video;                  // [B, C = 1, F, Y, X] fp32 in [-1, 1]
-  at::Tensor digit;                  // [B] int64, 0 .. 9
-  at::Tensor motion;                 // [B] int64, place in motions()
-  std::vector<std::string> captions; // [B] "a 3 moving up-left"
+  at::Tensor video;                   // [B, C = 1, F, Y, X] fp32 in [-1, 1]
+  at::Tensor digit;                   // [B] int64, 0 .. 9
+  at::Tensor motion;                  // [B] int64, place in motions()
+  std::vector<std::string> captions;  // [B] "a 3 moving up-left"
 };
 
 class MovingDigits {
@@ -63,8 +63,8 @@ class MovingDigits {
   ClipContent content(int64_t index) const;
   // The same with the cells of the texture as they are shown, in [-1, 1]: writes max(1, texture_cells)^2 values.
   ClipContent content(int64_t index, float* cells) const;
-  int64_t last_place() const { return last_; }                     // a digit's places along each side: 0 .. last_place()
-  std::vector<GridPlace> path(const ClipContent& content) const;   // [F] in steps
+  int64_t last_place() const { return last_; }                    // a digit's places along each side: 0 .. last_place()
+  std::vector<GridPlace> path(const ClipContent& content) const;  // [F] in steps
   Clips clips(std::span<const int64_t> indices) const;
 
   const MovingDigitsConfig& config() const { return config_; }
@@ -73,14 +73,14 @@ class MovingDigits {
  private:
   RandomStream stream(int64_t index) const;
   ClipContent draw_content(RandomStream& stream) const;
-  void draw_clip(int64_t index, float* video, ClipContent& content) const;   // video: [F, Y, X]
+  void draw_clip(int64_t index, float* video, ClipContent& content) const;  // video: [F, Y, X]
 
   MovingDigitsConfig config_;
   uint64_t seed_;
   DigitSprites sprites_;
-  std::vector<int64_t> labels_;      // [S] of the sprites
-  std::vector<int64_t> motions_;     // places in motions() to choose from
-  int64_t last_;                     // places a side: 0 .. last_
+  std::vector<int64_t> labels_;   // [S] of the sprites
+  std::vector<int64_t> motions_;  // places in motions() to choose from
+  int64_t last_;                  // places a side: 0 .. last_
 };
 
 // "a 3 moving up-left".

@@ -33,8 +33,8 @@ TrainingSet first_examples(const TrainingSet& set, int64_t asked, const std::str
   return {set.examples.slice(0, 0, count), set.labels.slice(0, 0, count), nullptr};
 }
 
-constexpr int64_t kTestExamples = 10000;   // of moving digits
-constexpr int64_t kChunk = 1000;           // examples that are composed at a time
+constexpr int64_t kTestExamples = 10000;  // of moving digits
+constexpr int64_t kChunk = 1000;          // examples that are composed at a time
 
 // One frame, or two, of each clip, as bytes: example i is of clip i and begins at frame i mod (F or F - 1).
 TrainingSet frames_of(const ClipBank& bank, bool pairs) {
@@ -76,7 +76,9 @@ std::vector<double> default_alpha_bar() { return NoiseSchedule(NoiseScheduleConf
 TrainingSet load(const GaussianMixtureData& config, uint64_t seed) {
   return {draw_points(GaussianMixture(ring_of_modes(), default_alpha_bar()), config.num_examples, seed), {}, nullptr};
 }
-TrainingSet load(const CheckerboardData& config, uint64_t seed) { return {draw_points(Checkerboard(default_alpha_bar()), config.num_examples, seed), {}, nullptr}; }
+TrainingSet load(const CheckerboardData& config, uint64_t seed) {
+  return {draw_points(Checkerboard(default_alpha_bar()), config.num_examples, seed), {}, nullptr};
+}
 
 }  // namespace
 
@@ -93,20 +95,20 @@ void visit_fields(FieldVisitor& v, Cifar10Data& c) {
 }
 void visit_fields(FieldVisitor& v, ImageFolderData& c) {
   visit(v, Field("folder", "PNG files of one size, or one sub-folder of them a class"), c.folder);
-  visit(v, Field("checksums", "verify: the folder's SHA256SUMS, where there is one; write: first write it, where there is none").one_of({"verify", "write"}), c.checksums);
+  visit(v, Field("checksums", "verify: the folder's SHA256SUMS, where there is one; write: first write it, where there is none").one_of({"verify", "write"}),
+        c.checksums);
   visit(v, Field("horizontal_flips", "exchange left and right in half of the images of a step, drawn anew each time"), c.horizontal_flips);
 }
 void visit_fields(FieldVisitor& v, MovingDigitsData& c) {
-  visit(v, Field("examples", "clips; frames, with the digit as class; or steps, two successive frames with the direction of the step as class").one_of({"clips", "frames", "steps"}), c.examples);
+  visit(v,
+        Field("examples", "clips; frames, with the digit as class; or steps, two successive frames with the direction of the step as class")
+            .one_of({"clips", "frames", "steps"}),
+        c.examples);
   visit(v, Field("num_examples", "different clips, by the seed").between(1, 1e8), c.num_examples);
   visit_fields(v, static_cast<MovingDigitsConfig&>(c));
 }
-void visit_fields(FieldVisitor& v, GaussianMixtureData& c) {
-  visit(v, Field("num_examples", "exact draws, by the seed").between(1, 1e8), c.num_examples);
-}
-void visit_fields(FieldVisitor& v, CheckerboardData& c) {
-  visit(v, Field("num_examples", "exact draws, by the seed").between(1, 1e8), c.num_examples);
-}
+void visit_fields(FieldVisitor& v, GaussianMixtureData& c) { visit(v, Field("num_examples", "exact draws, by the seed").between(1, 1e8), c.num_examples); }
+void visit_fields(FieldVisitor& v, CheckerboardData& c) { visit(v, Field("num_examples", "exact draws, by the seed").between(1, 1e8), c.num_examples); }
 
 std::vector<int64_t> TrainingSet::example_shape() const {
   if (clips) return {1, clips->config().frames, clips->config().size, clips->config().size};
@@ -160,8 +162,7 @@ std::vector<int64_t> example_shape(const DataConfig& config) {
 }
 
 int64_t num_examples(const DataConfig& config) {
-  if (const auto* mnist = std::get_if<MnistData>(&config))
-    return mnist->num_examples > 0 ? mnist->num_examples : mnist->split == "train" ? 60000 : 1000;
+  if (const auto* mnist = std::get_if<MnistData>(&config)) return mnist->num_examples > 0 ? mnist->num_examples : mnist->split == "train" ? 60000 : 1000;
   if (const auto* cifar = std::get_if<Cifar10Data>(&config)) {
     const std::set<int64_t> classes(cifar->classes.begin(), cifar->classes.end());
     const int64_t per_class = cifar->split == "train" ? 5000 : 1000;

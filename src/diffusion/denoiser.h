@@ -13,16 +13,16 @@
 namespace linden {
 
 struct StateSpec {
-  std::vector<int64_t> shape;              // of one sample, without B
+  std::vector<int64_t> shape;  // of one sample, without B
   at::ScalarType dtype = at::kFloat;
 };
 
 // One step of the chain. Rows are samples.
 struct Transition {
-  at::Tensor next;                         // [B, ...] the state one level down
-  at::Tensor mean;                         // [B, ...] where the transition is Gaussian, else undefined
-  at::Tensor deviation;                    // [B] standard deviation of the transition
-  at::Tensor predicted_clean;              // [B, ...] estimate of the finished sample
+  at::Tensor next;             // [B, ...] the state one level down
+  at::Tensor mean;             // [B, ...] where the transition is Gaussian, else undefined
+  at::Tensor deviation;        // [B] standard deviation of the transition
+  at::Tensor predicted_clean;  // [B, ...] estimate of the finished sample
 };
 
 class Denoiser {

@@ -13,16 +13,16 @@
 namespace linden {
 
 struct ExecutorConfig {
-  std::string graphs = "auto";       // auto: CUDA graphs on a GPU; off: eager everywhere
-  int64_t max_graph_batch = 1024;    // larger batches run in parts
-  std::string float32 = "tf32";      // matrix products and convolutions on a GPU: tf32 or exact
+  std::string graphs = "auto";     // auto: CUDA graphs on a GPU; off: eager everywhere
+  int64_t max_graph_batch = 1024;  // larger batches run in parts
+  std::string float32 = "tf32";    // matrix products and convolutions on a GPU: tf32 or exact
 };
 void visit_fields(FieldVisitor& v, ExecutorConfig& c);
 
 struct CallCount {
-  int64_t nfe = 0;                   // rows x steps
-  int64_t network_calls = 0;         // rows x steps x calls a step
-  int64_t batches = 0;               // steps issued
+  int64_t nfe = 0;            // rows x steps
+  int64_t network_calls = 0;  // rows x steps x calls a step
+  int64_t batches = 0;        // steps issued
 };
 
 class Executor {

@@ -12,10 +12,12 @@ namespace {
 
 class FlowDenoiser final : public Denoiser {
  public:
-  FlowDenoiser(FlowNetwork network, const FlowSampler& sampler, const FlowSamplerConfig& config) : network_(std::move(network)), num_levels_(sampler.num_steps()) {
+  FlowDenoiser(FlowNetwork network, const FlowSampler& sampler, const FlowSamplerConfig& config)
+      : network_(std::move(network)),
+        num_levels_(sampler.num_steps()) {
     const FlowSchedule& schedule = sampler.schedule();
     const auto size = static_cast<size_t>(num_levels_) + 1;
-    std::vector<float> timestep(size), sigma(size), sigma_next(size), deviation(size), kept(size);   // by level; 0 is unused
+    std::vector<float> timestep(size), sigma(size), sigma_next(size), deviation(size), kept(size);  // by level; 0 is unused
     const auto* sde = std::get_if<FlowSdeConfig>(&config);
     for (size_t level = 1; level < size; ++level) {
       const size_t i = size - 1 - level;
@@ -39,7 +41,7 @@ class FlowDenoiser final : public Denoiser {
   at::Device device() const override { return network_.device; }
   bool differentiable() const override { return true; }
   int64_t network_calls_per_step() const override { return network_.network_calls; }
-  at::Tensor initial(const at::Tensor& noise) const override { return noise; }   // sigma is 1, or within 0.1 % of it
+  at::Tensor initial(const at::Tensor& noise) const override { return noise; }  // sigma is 1, or within 0.1 % of it
 
   Transition step(const at::Tensor& state, const at::Tensor& levels, const at::Tensor& noise, bool details) const override {
     check(state.dim() == static_cast<int64_t>(network_.shape.size()) + 1 && state.sizes() == noise.sizes() && levels.numel() == state.size(0),
@@ -71,7 +73,7 @@ class FlowDenoiser final : public Denoiser {
 
   FlowNetwork network_;
   int64_t num_levels_;
-  at::Tensor timestep_, sigma_, sigma_next_, deviation_, kept_;   // [S + 1] on the device
+  at::Tensor timestep_, sigma_, sigma_next_, deviation_, kept_;  // [S + 1] on the device
 };
 
 }  // namespace
@@ -79,7 +81,8 @@ class FlowDenoiser final : public Denoiser {
 std::shared_ptr<Denoiser> make_flow_denoiser(FlowNetwork network, const FlowSamplerConfig& config) {
   const std::string type = std::visit([](const auto& c) { return std::string(c.kType); }, config);
   check_input(type == FlowEulerConfig::kType || type == FlowSdeConfig::kType,
-              "sampler.type {} remembers earlier steps, so its states form no tree and take no own levels; use {} or {}", type, FlowEulerConfig::kType, FlowSdeConfig::kType);
+              "sampler.type {} remembers earlier steps, so its states form no tree and take no own levels; use {} or {}", type, FlowEulerConfig::kType,
+              FlowSdeConfig::kType);
   return std::make_shared<FlowDenoiser>(std::move(network), FlowSampler(config), config);
 }
 

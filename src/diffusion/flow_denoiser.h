@@ -11,10 +11,10 @@
 namespace linden {
 
 struct FlowNetwork {
-  VelocityFunction velocity;             // differentiable in x
-  std::vector<int64_t> shape;            // of one sample
+  VelocityFunction velocity;   // differentiable in x
+  std::vector<int64_t> shape;  // of one sample
   at::Device device = at::kCPU;
-  int64_t network_calls = 1;             // in one call of velocity: 2 under guidance
+  int64_t network_calls = 1;  // in one call of velocity: 2 under guidance
 };
 
 // Throws InputError for unipc and dpmpp_2m.

@@ -10,8 +10,8 @@ namespace linden {
 namespace {
 
 at::Tensor rows(const at::Tensor& sigma, const at::Tensor& x) {  // [B] -> [B, 1, ...]
-  check(x.dim() >= 1 && sigma.dim() == 1 && sigma.size(0) == x.size(0), "flow path: sigma has {} values in {} dimensions, wanted one value a row of the {} rows",
-        sigma.numel(), sigma.dim(), x.dim() >= 1 ? x.size(0) : 0);
+  check(x.dim() >= 1 && sigma.dim() == 1 && sigma.size(0) == x.size(0),
+        "flow path: sigma has {} values in {} dimensions, wanted one value a row of the {} rows", sigma.numel(), sigma.dim(), x.dim() >= 1 ? x.size(0) : 0);
   std::vector<int64_t> shape(static_cast<size_t>(x.dim()), 1);
   shape[0] = x.size(0);
   return sigma.to(x.scalar_type()).view(shape);

@@ -18,7 +18,8 @@ FlowSpacing spacing_of(const FlowSamplerConfig& config) {
 }
 
 void check_config(const FlowSamplerConfig& config) {
-  if (const auto* unipc = std::get_if<FlowUniPCConfig>(&config)) check(unipc->order == 1 || unipc->order == 2, "unipc: order is {}, wanted 1 or 2", unipc->order);
+  if (const auto* unipc = std::get_if<FlowUniPCConfig>(&config))
+    check(unipc->order == 1 || unipc->order == 2, "unipc: order is {}, wanted 1 or 2", unipc->order);
   if (const auto* sde = std::get_if<FlowSdeConfig>(&config)) check_flow_sde(*sde);
 }
 
@@ -78,7 +79,8 @@ FlowStep advance(const FlowSdeConfig& config, const StepInput& in) {
   out.mean = flow_sde_mean(split, in.sigma(), in.sigma_next(), in.x, in.velocity);
   out.deviation = split.deviation;
   if (split.deviation > 0) {
-    check(in.noise.defined() && in.noise.sizes() == in.x.sizes(), "flow_sde: step {} has deviation {} and needs noise of x's shape", in.history.step, split.deviation);
+    check(in.noise.defined() && in.noise.sizes() == in.x.sizes(), "flow_sde: step {} has deviation {} and needs noise of x's shape", in.history.step,
+          split.deviation);
     out.next = out.mean + split.deviation * in.noise;
   } else {
     out.next = out.mean;
@@ -100,12 +102,17 @@ void visit_fields(FieldVisitor& v, FlowDpmppConfig& c) { visit_fields(v, static_
 void visit_fields(FieldVisitor& v, FlowSdeConfig& c) {
   visit_fields(v, static_cast<FlowScheduleConfig&>(c));
   visit(v, Field("eta", "0: the Euler step, 1: as much fresh noise as `noise` allows").between(0, 1), c.eta);
-  visit(v, Field("noise", "renoise: x0 is re-noised afresh (for networks that draw x0, as few-step ones); ancestral: the forward "
-                          "process' posterior, which keeps the marginals of a velocity network as N grows").one_of({"renoise", "ancestral"}), c.noise);
+  visit(v,
+        Field("noise",
+              "renoise: x0 is re-noised afresh (for networks that draw x0, as few-step ones); ancestral: the forward "
+              "process' posterior, which keeps the marginals of a velocity network as N grows")
+            .one_of({"renoise", "ancestral"}),
+        c.noise);
 }
 
 FlowSampler::FlowSampler(const FlowSamplerConfig& config)
-    : config_(config), schedule_(std::visit([&](const auto& c) { return make_flow_schedule(c, spacing_of(config)); }, config)) {
+    : config_(config),
+      schedule_(std::visit([&](const auto& c) { return make_flow_schedule(c, spacing_of(config)); }, config)) {
   check_config(config);
 }
 

@@ -50,18 +50,18 @@ using FlowSamplerConfig = std::variant<FlowEulerConfig, FlowUniPCConfig, FlowDpm
 
 // What a multistep solver remembers before step i; a default one stands before step 0.
 struct FlowHistory {
-  int64_t step = 0;                        // i
-  int64_t order = 0;                       // of step i-1 (unipc)
-  at::Tensor sample;                       // [B, ...] x_{i-1} after correction (unipc)
-  at::Tensor clean, clean_before;          // [B, ...] x0 as predicted at i-1 and i-2
+  int64_t step = 0;                // i
+  int64_t order = 0;               // of step i-1 (unipc)
+  at::Tensor sample;               // [B, ...] x_{i-1} after correction (unipc)
+  at::Tensor clean, clean_before;  // [B, ...] x0 as predicted at i-1 and i-2
 };
 
 struct FlowStep {
-  at::Tensor next;                         // [B, ...] x_{i+1}
-  at::Tensor mean;                         // [B, ...] of the transition; of a deterministic sampler it is `next`
-  double deviation = 0;                    // of the transition, one number for all rows; 0 if deterministic
-  at::Tensor predicted_clean;              // [B, ...] x_i - sigma_i u
-  FlowHistory history;                     // for step i+1
+  at::Tensor next;             // [B, ...] x_{i+1}
+  at::Tensor mean;             // [B, ...] of the transition; of a deterministic sampler it is `next`
+  double deviation = 0;        // of the transition, one number for all rows; 0 if deterministic
+  at::Tensor predicted_clean;  // [B, ...] x_i - sigma_i u
+  FlowHistory history;         // for step i+1
 };
 
 class FlowSampler {

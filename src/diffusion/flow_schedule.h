@@ -22,10 +22,10 @@
 namespace linden {
 
 struct FlowScheduleConfig {
-  int64_t num_steps = 50;                      // N
-  double shift = 5.0;                          // s
+  int64_t num_steps = 50;  // N
+  double shift = 5.0;      // s
   std::string sigma_convention = "diffusers";
-  int64_t num_train_steps = 1000;              // T
+  int64_t num_train_steps = 1000;  // T
 };
 void visit_fields(FieldVisitor& v, FlowScheduleConfig& c);
 

@@ -25,18 +25,17 @@ namespace linden {
 namespace {
 
 struct CapturedStep {
-  at::Tensor state;        // [K, ...] input
-  at::Tensor rows;         // [2, K] int64 on the GPU: levels, indices
-  at::Tensor host_rows;    // the same, pinned
-  at::Tensor next;         // [K, ...] output
+  at::Tensor state;      // [K, ...] input
+  at::Tensor rows;       // [2, K] int64 on the GPU: levels, indices
+  at::Tensor host_rows;  // the same, pinned
+  at::Tensor next;       // [K, ...] output
   at::cuda::CUDAGraph graph;
   at::cuda::CUDAEvent copied;  // host_rows may be written again
 };
 
 class GraphExecutor final : public Executor {
  public:
-  GraphExecutor(std::shared_ptr<const Denoiser> denoiser, uint64_t seed, int64_t max_batch)
-      : Executor(std::move(denoiser), seed), max_batch_(max_batch) {
+  GraphExecutor(std::shared_ptr<const Denoiser> denoiser, uint64_t seed, int64_t max_batch) : Executor(std::move(denoiser), seed), max_batch_(max_batch) {
     log_info("executor: CUDA graphs, one a batch bucket, up to {} rows", max_batch_);
   }
 

@@ -14,7 +14,7 @@ namespace linden {
 
 struct GuidanceConfig {
   std::string convention = "u_plus";
-  double scale = 5.0;                  // w
+  double scale = 5.0;  // w
 };
 void visit_fields(FieldVisitor& v, GuidanceConfig& c);
 

@@ -11,7 +11,7 @@
 namespace linden {
 
 struct NoiseScheduleConfig {
-  int64_t num_train_steps = 1000;    // T
+  int64_t num_train_steps = 1000;  // T
   std::string beta_schedule = "linear";
   double beta_start = 1e-4;
   double beta_end = 0.02;

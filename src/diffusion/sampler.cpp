@@ -15,14 +15,16 @@ const std::vector<std::string> kSpacings = {"leading", "trailing", "linspace"};
 
 // Timesteps from the noisiest down, as diffusers' set_timesteps.
 std::vector<int64_t> timesteps(const std::string& spacing, int64_t num_steps, int64_t offset, int64_t num_train) {
-  check_input(num_steps >= 1 && num_steps <= num_train, "sampler.num_steps is {}, but the schedule has {} training steps (allowed 1..{})",
-              num_steps, num_train, num_train);
+  check_input(num_steps >= 1 && num_steps <= num_train, "sampler.num_steps is {}, but the schedule has {} training steps (allowed 1..{})", num_steps, num_train,
+              num_train);
   std::vector<int64_t> steps;
   for (int64_t k = num_steps - 1; k >= 0; --k) {
     int64_t t = 0;
     if (spacing == "leading") t = k * (num_train / num_steps) + offset;
     else if (spacing == "trailing")
-      t = std::llrint(static_cast<double>(num_train) - static_cast<double>(num_steps - 1 - k) * static_cast<double>(num_train) / static_cast<double>(num_steps)) - 1;
+      t = std::llrint(static_cast<double>(num_train) -
+                      static_cast<double>(num_steps - 1 - k) * static_cast<double>(num_train) / static_cast<double>(num_steps)) -
+          1;
     else t = num_steps == 1 ? 0 : std::llrint(static_cast<double>(k) * static_cast<double>(num_train - 1) / static_cast<double>(num_steps - 1));
     check_input(t < num_train, "sampler.steps_offset {} moves timestep {} past the schedule's last one, {}", offset, t, num_train - 1);
     steps.push_back(t);
@@ -89,10 +91,10 @@ StepTable table_of(const DdpmConfig& config, const NoiseSchedule& schedule) {
 class SampledDenoiser final : public Denoiser {
  public:
   SampledDenoiser(std::shared_ptr<NoisePredictor> network, StepTable table)
-      : network_(std::move(network)), table_(std::move(table)), state_{network_->shape(), at::kFloat} {
-    const auto on_device = [&](const auto& column, at::ScalarType type) {
-      return at::tensor(column, at::TensorOptions().dtype(type)).to(network_->device());
-    };
+      : network_(std::move(network)),
+        table_(std::move(table)),
+        state_{network_->shape(), at::kFloat} {
+    const auto on_device = [&](const auto& column, at::ScalarType type) { return at::tensor(column, at::TensorOptions().dtype(type)).to(network_->device()); };
     timestep_ = on_device(table_.timestep, at::kLong);
     a_ = on_device(table_.a, at::kFloat);
     b_ = on_device(table_.b, at::kFloat);

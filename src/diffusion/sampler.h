@@ -49,8 +49,8 @@ using SamplerConfig = std::variant<DdimConfig, DdpmConfig>;
 
 // Coefficients by level; index 0 is unused.
 struct StepTable {
-  std::vector<int64_t> timestep;                 // [S+1]
-  std::vector<float> a, b, c, d, e, sigma;       // [S+1]
+  std::vector<int64_t> timestep;            // [S+1]
+  std::vector<float> a, b, c, d, e, sigma;  // [S+1]
   bool clip = false;
   float clip_range = 1.0f;
   int64_t num_levels() const { return static_cast<int64_t>(timestep.size()) - 1; }

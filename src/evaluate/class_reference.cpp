@@ -28,8 +28,7 @@ Moments reference_moments(const SampleSetConfig& reference, ImageClassifier& cla
   return accumulator.moments();
 }
 
-ClassReference::ClassReference(std::shared_ptr<ImageClassifier> classifier, at::Device device)
-    : classifier_(std::move(classifier)), device_(device) {}
+ClassReference::ClassReference(std::shared_ptr<ImageClassifier> classifier, at::Device device) : classifier_(std::move(classifier)), device_(device) {}
 
 const Moments& ClassReference::moments(const SampleSetConfig& reference) {
   const std::string key = to_json(reference);

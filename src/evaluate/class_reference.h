@@ -37,7 +37,7 @@ class ClassReference {
  private:
   std::shared_ptr<ImageClassifier> classifier_;
   at::Device device_;
-  std::map<std::string, Moments> known_;   // by the reference's config as JSON
+  std::map<std::string, Moments> known_;  // by the reference's config as JSON
 };
 
 }  // namespace linden

@@ -13,7 +13,7 @@ namespace {
 double share(const at::Tensor& flags) { return flags.to(at::kDouble).mean().item<double>(); }
 
 struct RealClips {
-  Clips first, second;          // num_real each, no clip in both
+  Clips first, second;  // num_real each, no clip in both
 };
 
 RealClips real_clips(const ClipJudgeConfig& config, int64_t frames) {

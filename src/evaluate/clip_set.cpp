@@ -29,8 +29,9 @@ ClipSet load_clip_set(const std::string& path, int64_t limit, const ClipJudgeCon
   const Hdf5Reader reader(file);
   const std::vector<std::string> names = reader.names();
   for (const char* wanted : {"samples", "digit", "motion"})
-    check_input(std::ranges::find(names, wanted) != names.end(), "{}: there is no \"{}\"; the file holds {}; clips come from linden sample with a video prior and moving-digits captions",
-                file.string(), wanted, fmt::join(names, ", "));
+    check_input(std::ranges::find(names, wanted) != names.end(),
+                "{}: there is no \"{}\"; the file holds {}; clips come from linden sample with a video prior and moving-digits captions", file.string(), wanted,
+                fmt::join(names, ", "));
   ClipSet set{reader.read("samples").to(at::kFloat), reader.read("digit"), reader.read("motion")};
   check_input(set.video.dim() == 5, "{}: samples are [{}], wanted clips [S, 1, F, Y, X]", file.string(), fmt::join(set.video.sizes(), ", "));
   const int64_t count = limit > 0 ? std::min(limit, set.video.size(0)) : set.video.size(0);

@@ -9,8 +9,8 @@
 namespace linden {
 
 struct ClipSet {
-  at::Tensor video;           // [S, 1, F, Y, X] fp32 in [-1, 1]
-  at::Tensor digit, motion;   // [S] int64: what the captions say
+  at::Tensor video;          // [S, 1, F, Y, X] fp32 in [-1, 1]
+  at::Tensor digit, motion;  // [S] int64: what the captions say
 };
 
 inline constexpr const char* kRealClips = "moving_digits";

@@ -15,14 +15,13 @@ namespace linden {
 
 namespace {
 
-constexpr int64_t kBlock = 512;   // rows of a kernel matrix held at once
+constexpr int64_t kBlock = 512;  // rows of a kernel matrix held at once
 
 std::pair<at::Tensor, at::Tensor> checked_pair(const at::Tensor& a, const at::Tensor& b) {
   auto pair = std::pair(checked_features(a, "first set"), checked_features(b, "second set"));
-  check(pair.first.size(1) == pair.second.size(1), "the sets have {} and {} features: they must be of one kind",
-        pair.first.size(1), pair.second.size(1));
-  check_input(pair.first.size(0) > 0 && pair.second.size(0) > 0, "a distance between sets needs samples on both sides, got {} and {}",
-              pair.first.size(0), pair.second.size(0));
+  check(pair.first.size(1) == pair.second.size(1), "the sets have {} and {} features: they must be of one kind", pair.first.size(1), pair.second.size(1));
+  check_input(pair.first.size(0) > 0 && pair.second.size(0) > 0, "a distance between sets needs samples on both sides, got {} and {}", pair.first.size(0),
+              pair.second.size(0));
   return pair;
 }
 
@@ -65,15 +64,13 @@ double polynomial_sum(const at::Tensor& a, const at::Tensor& b) {
   }
   return sum;
 }
-double polynomial_diagonal(const at::Tensor& a) {
-  return (a.square().sum(1) / static_cast<double>(a.size(1)) + 1).pow(3).sum().item<double>();
-}
+double polynomial_diagonal(const at::Tensor& a) { return (a.square().sum(1) / static_cast<double>(a.size(1)) + 1).pow(3).sum().item<double>(); }
 
 double unbiased_polynomial_mmd(const at::Tensor& a, const at::Tensor& b) {
   const double m = static_cast<double>(a.size(0)), n = static_cast<double>(b.size(0));
   check_input(m >= 2 && n >= 2, "the unbiased kernel distance needs at least 2 samples on each side, got {} and {}", m, n);
-  return (polynomial_sum(a, a) - polynomial_diagonal(a)) / (m * (m - 1)) +
-         (polynomial_sum(b, b) - polynomial_diagonal(b)) / (n * (n - 1)) - 2 * polynomial_sum(a, b) / (m * n);
+  return (polynomial_sum(a, a) - polynomial_diagonal(a)) / (m * (m - 1)) + (polynomial_sum(b, b) - polynomial_diagonal(b)) / (n * (n - 1)) -
+         2 * polynomial_sum(a, b) / (m * n);
 }
 
 // The first `count` entries of a random order of 0 .. n-1.
@@ -104,15 +101,14 @@ double covered_share(const at::Tensor& points, const at::Tensor& centres, const 
 }  // namespace
 
 double frechet_distance(const Moments& a, const Moments& b) {
-  check(a.mean.size(0) == b.mean.size(0), "Frechet distance between {} and {} features: they must be of one kind",
-        a.mean.size(0), b.mean.size(0));
+  check(a.mean.size(0) == b.mean.size(0), "Frechet distance between {} and {} features: they must be of one kind", a.mean.size(0), b.mean.size(0));
   const auto [values, vectors] = at::linalg_eigh(a.covariance);
-  const at::Tensor root = (vectors * values.clamp_min(0).sqrt()).mm(vectors.t());   // S_1^{1/2}
+  const at::Tensor root = (vectors * values.clamp_min(0).sqrt()).mm(vectors.t());  // S_1^{1/2}
   const at::Tensor product = root.mm(b.covariance).mm(root);
   const at::Tensor eigenvalues = at::linalg_eigvalsh((product + product.t()) / 2);
   const double trace_of_root = eigenvalues.clamp_min(0).sqrt().sum().item<double>();
-  const double distance = (a.mean - b.mean).square().sum().item<double>() + a.covariance.trace().item<double>() +
-                          b.covariance.trace().item<double>() - 2 * trace_of_root;
+  const double distance =
+      (a.mean - b.mean).square().sum().item<double>() + a.covariance.trace().item<double>() + b.covariance.trace().item<double>() - 2 * trace_of_root;
   return std::max(0.0, distance);
 }
 
@@ -147,8 +143,8 @@ double kernel_distance(const at::Tensor& a, const at::Tensor& b) {
 }
 
 KidEstimate kid(const at::Tensor& a, const at::Tensor& b, const KidOptions& options) {
-  check(options.num_subsets >= 1 && options.subset_size >= 2, "KID needs at least 1 subset of at least 2 samples, got {} of {}",
-        options.num_subsets, options.subset_size);
+  check(options.num_subsets >= 1 && options.subset_size >= 2, "KID needs at least 1 subset of at least 2 samples, got {} of {}", options.num_subsets,
+        options.subset_size);
   const auto [x, y] = checked_pair(a, b);
   KidEstimate estimate;
   estimate.subset_size = std::min({options.subset_size, x.size(0), y.size(0)});
@@ -158,9 +154,8 @@ KidEstimate kid(const at::Tensor& a, const at::Tensor& b, const KidOptions& opti
   for (int64_t subset = 0; subset < estimate.num_subsets; ++subset) {
     const auto index = static_cast<uint64_t>(subset);
     values.push_back(whole ? unbiased_polynomial_mmd(x, y)
-                           : unbiased_polynomial_mmd(
-                                 x.index_select(0, random_rows(options.seed, 2 * index, x.size(0), estimate.subset_size)),
-                                 y.index_select(0, random_rows(options.seed, 2 * index + 1, y.size(0), estimate.subset_size))));
+                           : unbiased_polynomial_mmd(x.index_select(0, random_rows(options.seed, 2 * index, x.size(0), estimate.subset_size)),
+                                                     y.index_select(0, random_rows(options.seed, 2 * index + 1, y.size(0), estimate.subset_size))));
   }
   for (const double value : values) estimate.mean += value / static_cast<double>(values.size());
   double square = 0;
@@ -173,8 +168,8 @@ PrecisionRecall precision_recall(const at::Tensor& real, const at::Tensor& gener
   check(k >= 1, "precision and recall need k >= 1, got {}", k);
   const auto [a, b] = checked_pair(real, generated);
   const auto [x, y] = centred(a, b);
-  check_input(x.size(0) > k && y.size(0) > k, "precision and recall with k = {} need more than {} samples on each side, got {} real and {} generated",
-              k, k, x.size(0), y.size(0));
+  check_input(x.size(0) > k && y.size(0) > k, "precision and recall with k = {} need more than {} samples on each side, got {} real and {} generated", k, k,
+              x.size(0), y.size(0));
   return {covered_share(y, x, squared_radii(x, k)), covered_share(x, y, squared_radii(y, k))};
 }
 

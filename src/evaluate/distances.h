@@ -18,7 +18,7 @@ namespace linden {
 double frechet_distance(const Moments& a, const Moments& b);
 
 // Biased MMD^2 (V-statistic, >= 0) under k(x, y) = exp(-|x - y|^2 / (2 sigma^2)).
-double mmd_rbf(const at::Tensor& a, const at::Tensor& b, double sigma);   // [S_a, F], [S_b, F]
+double mmd_rbf(const at::Tensor& a, const at::Tensor& b, double sigma);  // [S_a, F], [S_b, F]
 
 // CMMD's arithmetic on any features: rows brought to length 1, sigma = 10, times 1000 (Jayasumana et al. 2024;
 // google-research/google-research cmmd/distance.py). CMMD itself is this on CLIP embeddings.
@@ -34,11 +34,11 @@ double kernel_distance(const at::Tensor& a, const at::Tensor& b);
 
 struct KidOptions {
   int64_t num_subsets = 100;
-  int64_t subset_size = 1000;   // cut to the smaller set
+  int64_t subset_size = 1000;  // cut to the smaller set
   uint64_t seed = 0;
 };
 struct KidEstimate {
-  double mean = 0, deviation = 0;   // over subsets (deviation: of the subsets, divided by n; 0 for one subset)
+  double mean = 0, deviation = 0;  // over subsets (deviation: of the subsets, divided by n; 0 for one subset)
   int64_t num_subsets = 0, subset_size = 0;
 };
 // kernel_distance over random subsets drawn without replacement. One subset when both sets fit whole.

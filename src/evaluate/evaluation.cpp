@@ -18,8 +18,8 @@ namespace linden {
 
 namespace {
 
-const std::vector<std::string> kMetrics = {"frechet_distance", "kid",       "mmd_rbf",         "mmd_rbf_five", "cmmd", "precision_recall",
-                                           "diversity",        "duplicates", "class_share",     "confident_share", "accuracy", "reward"};
+const std::vector<std::string> kMetrics = {"frechet_distance", "kid",        "mmd_rbf",     "mmd_rbf_five",    "cmmd",     "precision_recall",
+                                           "diversity",        "duplicates", "class_share", "confident_share", "accuracy", "reward"};
 
 bool asked(const EvaluateConfig& config, const std::string& metric) {
   return std::find(config.metrics.begin(), config.metrics.end(), metric) != config.metrics.end();
@@ -28,8 +28,10 @@ bool asked(const EvaluateConfig& config, const std::string& metric) {
 // What `metric` needs and does not have; "" if nothing.
 std::string missing_for(const std::string& metric, const EvaluateConfig& config, const SampleSet& samples, bool has_statistics) {
   const auto is_one_of = [&](const std::vector<std::string>& names) { return std::find(names.begin(), names.end(), metric) != names.end(); };
-  if (is_one_of({"frechet_distance", "kid", "mmd_rbf", "mmd_rbf_five", "cmmd", "precision_recall"}) && config.reference.path.empty()) return "a reference (reference.path)";
-  if (is_one_of({"kid", "mmd_rbf", "mmd_rbf_five", "cmmd", "precision_recall"}) && has_statistics) return "reference samples, and reference.path holds statistics only (mu, sigma)";
+  if (is_one_of({"frechet_distance", "kid", "mmd_rbf", "mmd_rbf_five", "cmmd", "precision_recall"}) && config.reference.path.empty())
+    return "a reference (reference.path)";
+  if (is_one_of({"kid", "mmd_rbf", "mmd_rbf_five", "cmmd", "precision_recall"}) && has_statistics)
+    return "reference samples, and reference.path holds statistics only (mu, sigma)";
   if (is_one_of({"class_share", "confident_share", "accuracy"}) && config.classifier.empty()) return "a classifier (classifier)";
   if (metric == "class_share" && config.asked.empty()) return "the classes that were asked for (asked)";
   if (metric == "accuracy" && !samples.labels().defined()) return "labels beside the samples";
@@ -46,8 +48,8 @@ std::vector<std::string> settled_metrics(const EvaluateConfig& config, const Sam
   for (const std::string& metric : config.metrics) {
     if (std::find(kMetrics.begin(), kMetrics.end(), metric) == kMetrics.end()) {
       const std::string nearest = nearest_name(metric, kMetrics);
-      throw ConfigError(fmt::format("metrics: unknown metric \"{}\"{}; there are: {}", metric, nearest.empty() ? "" : ", the nearest one is \"" + nearest + "\"",
-                                    fmt::join(kMetrics, ", ")));
+      throw ConfigError(fmt::format("metrics: unknown metric \"{}\"{}; there are: {}", metric,
+                                    nearest.empty() ? "" : ", the nearest one is \"" + nearest + "\"", fmt::join(kMetrics, ", ")));
     }
     const std::string missing = missing_for(metric, config, samples, has_statistics);
     if (!missing.empty()) throw ConfigError(fmt::format("metrics: {} needs {}; give it, or leave the metric out", metric, missing));
@@ -57,9 +59,10 @@ std::vector<std::string> settled_metrics(const EvaluateConfig& config, const Sam
 
 void warn_if_few(int64_t count, int64_t num_features, const std::string& what) {
   if (count > num_features) return;
-  log_warning("{}: {} samples for {} features: the covariance is singular, and the Frechet distance depends on the number of samples; "
-              "compare at equal numbers only",
-              what, count, num_features);
+  log_warning(
+      "{}: {} samples for {} features: the covariance is singular, and the Frechet distance depends on the number of samples; "
+      "compare at equal numbers only",
+      what, count, num_features);
 }
 
 using Metrics = std::vector<std::pair<std::string, double>>;
@@ -130,8 +133,15 @@ void visit_fields(FieldVisitor& v, EvaluateConfig& c) {
   visit_run_fields(v, c.run);
   visit(v, Field("samples", "the samples that are measured"), c.samples);
   visit(v, Field("reference", "what they are compared with; path may be an .npz with mu and sigma (pytorch-fid's statistics)"), c.reference);
-  visit(v, Field("classifier", "model folder, or weights file, that reads the classes; its penultimate layer makes the features unless features.type says otherwise"), c.classifier);
-  visit(v, Field("features", "what metrics stand on: the classifier's penultimate layer (without a classifier the samples' own numbers), the FID Inception, or the own numbers"), c.features);
+  visit(v,
+        Field("classifier",
+              "model folder, or weights file, that reads the classes; its penultimate layer makes the features unless features.type says otherwise"),
+        c.classifier);
+  visit(
+      v,
+      Field("features",
+            "what metrics stand on: the classifier's penultimate layer (without a classifier the samples' own numbers), the FID Inception, or the own numbers"),
+      c.features);
   visit(v, Field("asked", "classes that the samples should be read as, for class_share"), c.asked);
   visit(v, Field("metrics", fmt::format("what is measured: {}; empty: all for which the config gives what they need", fmt::join(kMetrics, ", "))), c.metrics);
   visit(v, Field("batch_size", "samples in the network at once; no result depends on it beyond rounding").at_least(1), c.batch_size);
@@ -141,7 +151,11 @@ void visit_fields(FieldVisitor& v, EvaluateConfig& c) {
   visit(v, Field("sigma", "sigma of mmd_rbf's kernel exp(-d^2 / (2 sigma^2))").above(0), c.sigma);
   visit(v, Field("confidence", "probability from which a sample counts in confident_share").between(0, 1), c.confidence);
   visit(v, Field("max_pairs", "at most so many samples of each side in MMD, precision and recall").at_least(2), c.max_pairs);
-  visit(v, Field("clips", "with clips.judge the samples are moving-digits clips (samples.path: a run of linden sample, or moving_digits for real ones), and of the keys above only samples.path and limit count"), c.clips);
+  visit(v,
+        Field("clips",
+              "with clips.judge the samples are moving-digits clips (samples.path: a run of linden sample, or moving_digits for real ones), and of the keys "
+              "above only samples.path and limit count"),
+        c.clips);
   visit(v, Field("save_statistics", "file (.npz) for the samples' mu and sigma, pytorch-fid's layout; empty: none"), c.save_statistics);
 }
 
@@ -190,17 +204,19 @@ std::optional<FeatureStatistics> reference_statistics(const SampleSetConfig& ref
   if (!holds_statistics(reference.path)) return std::nullopt;
   FeatureStatistics statistics = read_statistics(reference.path);
   const int64_t width = statistics.moments.mean.size(0);
-  check_input(width == embedder.num_features(), "{}: statistics of {} features, but {} makes {}: choose the network and the layer that they were made with "
+  check_input(width == embedder.num_features(),
+              "{}: statistics of {} features, but {} makes {}: choose the network and the layer that they were made with "
               "(pytorch-fid's default is Inception 2048)",
               reference.path, width, embedder.name(), embedder.num_features());
   check_input(statistics.features.empty() || statistics.features == embedder.name(),
-              "{}: statistics of {} features, but those of the samples are {}: distances between them mean nothing", reference.path, statistics.features, embedder.name());
+              "{}: statistics of {} features, but those of the samples are {}: distances between them mean nothing", reference.path, statistics.features,
+              embedder.name());
   return statistics;
 }
 
 void check_one_shape(const SampleSet& samples, const SampleSet& reference) {
-  check_input(reference.shape() == samples.shape(), "the samples are [{}] each, the reference is [{}]: they must have one shape", fmt::join(samples.shape(), ", "),
-              fmt::join(reference.shape(), ", "));
+  check_input(reference.shape() == samples.shape(), "the samples are [{}] each, the reference is [{}]: they must have one shape",
+              fmt::join(samples.shape(), ", "), fmt::join(reference.shape(), ", "));
 }
 
 // Rows are kept in memory only where a metric looks at pairs.
@@ -260,11 +276,16 @@ EvaluateSummary evaluate(EvaluateConfig config, at::Device device) {
 }
 
 std::string describe_summary(const EvaluateSummary& summary) {
-  static const std::vector<std::string> kOnFeatures = {"frechet_distance", "kid", "kid_deviation", "mmd_rbf", "mmd_rbf_five", "cmmd", "precision", "recall", "diversity"};
+  static const std::vector<std::string> kOnFeatures = {"frechet_distance", "kid",    "kid_deviation", "mmd_rbf", "mmd_rbf_five", "cmmd",
+                                                       "precision",        "recall", "diversity"};
   static const std::vector<std::string> kOnClasses = {"class_share", "confident_share", "accuracy"};
-  const auto is_one_of = [](const std::vector<std::string>& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
-  std::string text = fmt::format("{} samples of {}{}\n", summary.num_samples, summary.samples,
-                                 summary.reference.empty() ? "" : fmt::format(" against {}{}", summary.num_reference ? fmt::format("{} of ", summary.num_reference) : "", summary.reference));
+  const auto is_one_of = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  std::string text = fmt::format(
+      "{} samples of {}{}\n", summary.num_samples, summary.samples,
+      summary.reference.empty() ? ""
+                                : fmt::format(" against {}{}", summary.num_reference ? fmt::format("{} of ", summary.num_reference) : "", summary.reference));
   for (const auto& [name, value] : summary.metrics) {
     std::string line = name;
     if (is_one_of(kOnFeatures, name)) line += fmt::format(", {} features", summary.features);

@@ -66,7 +66,8 @@ void Embedder::use_raw(const SampleSet& samples) {
 void Embedder::use_inception(const InceptionFeaturesConfig& config, const SampleSet& samples) {
   const bool known = std::find(kInceptionDims.begin(), kInceptionDims.end(), config.dims) != kInceptionDims.end();
   if (!known) throw ConfigError(fmt::format("features.dims is {}, but Inception has layers of {} features", config.dims, fmt::join(kInceptionDims, ", ")));
-  check_input(!config.file.empty(), "features.file is empty: give the Inception weights as .safetensors (scripts/convert_inception makes them from pytorch-fid's file), "
+  check_input(!config.file.empty(),
+              "features.file is empty: give the Inception weights as .safetensors (scripts/convert_inception makes them from pytorch-fid's file), "
               "or choose features.type \"classifier\"");
   check_input(samples.images() && (samples.shape()[0] == 1 || samples.shape()[0] == 3),
               "features: Inception reads images [S, 1 or 3, Y, X], but the samples are [S, {}]; choose features.type \"raw\" or \"classifier\"",

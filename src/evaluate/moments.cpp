@@ -7,19 +7,20 @@
 namespace linden {
 
 namespace {
-constexpr int64_t kBlock = 256;   // rows merged at once
+constexpr int64_t kBlock = 256;  // rows merged at once
 }
 
 at::Tensor checked_features(const at::Tensor& features, const char* name) {
-  check(features.defined() && features.dim() == 2 && features.size(1) > 0,
-        "{} must be a tensor [S, F], but it has {} dimensions", name, features.defined() ? features.dim() : -1);
+  check(features.defined() && features.dim() == 2 && features.size(1) > 0, "{} must be a tensor [S, F], but it has {} dimensions", name,
+        features.defined() ? features.dim() : -1);
   const at::Tensor rows = features.detach().to(at::kCPU, at::kDouble).contiguous();
-  const at::Tensor bad = rows.isfinite().all(1).logical_not();   // [S]
+  const at::Tensor bad = rows.isfinite().all(1).logical_not();  // [S]
   if (bad.any().item<bool>()) {
     const at::Tensor where = bad.nonzero().flatten();
-    throw InputError(fmt::format("{}: {} of {} rows hold NaN or infinity, the first is row {} (counted from 0). "
-                                 "Metrics over them mean nothing: look at that sample, or at the classifier that made the features",
-                                 name, where.size(0), rows.size(0), where[0].item<int64_t>()));
+    throw InputError(
+        fmt::format("{}: {} of {} rows hold NaN or infinity, the first is row {} (counted from 0). "
+                    "Metrics over them mean nothing: look at that sample, or at the classifier that made the features",
+                    name, where.size(0), rows.size(0), where[0].item<int64_t>()));
   }
   return rows;
 }
@@ -41,8 +42,8 @@ void MomentsAccumulator::merge(Sums& into, const at::Tensor& block) {
 
 void MomentsAccumulator::add(const at::Tensor& features) {
   const at::Tensor rows = checked_features(features, "features");
-  check(!pending_.defined() || pending_.size(1) == rows.size(1),
-        "features have {} columns, but earlier ones had {}", rows.size(1), pending_.defined() ? pending_.size(1) : 0);
+  check(!pending_.defined() || pending_.size(1) == rows.size(1), "features have {} columns, but earlier ones had {}", rows.size(1),
+        pending_.defined() ? pending_.size(1) : 0);
   count_ += rows.size(0);
   at::Tensor waiting = pending_.defined() ? at::cat({pending_, rows}) : rows;
   int64_t first = 0;

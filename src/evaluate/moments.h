@@ -8,9 +8,9 @@
 namespace linden {
 
 struct Moments {
-  int64_t count = 0;        // S, samples behind them
-  at::Tensor mean;          // [F] fp64
-  at::Tensor covariance;    // [F, F] fp64, unbiased (divided by S - 1)
+  int64_t count = 0;      // S, samples behind them
+  at::Tensor mean;        // [F] fp64
+  at::Tensor covariance;  // [F, F] fp64, unbiased (divided by S - 1)
 };
 
 // Adds up features in batches of any size. Rows are regrouped into blocks of fixed size before they
@@ -28,12 +28,12 @@ class MomentsAccumulator {
  private:
   struct Sums {
     int64_t count = 0;
-    at::Tensor mean, scatter;   // [F], [F, F]: sum of (x - mean)(x - mean)^T
+    at::Tensor mean, scatter;  // [F], [F, F]: sum of (x - mean)(x - mean)^T
   };
-  static void merge(Sums& into, const at::Tensor& block);   // block [n, F]
+  static void merge(Sums& into, const at::Tensor& block);  // block [n, F]
 
   Sums sums_;
-  at::Tensor pending_;      // [n < kBlock, F]
+  at::Tensor pending_;  // [n < kBlock, F]
   int64_t count_ = 0;
 };
 

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr double kWideRange = 1.5;   // a sampler that does not clip leaves [-1, 1] a little
+constexpr double kWideRange = 1.5;  // a sampler that does not clip leaves [-1, 1] a little
 
 const char* const kDataSets = "mnist_train, mnist_test, mnist_test_1000, cifar10_train, cifar10_test";
 
@@ -46,21 +46,17 @@ class ArrayFile {
 };
 
 // Bytes in 0..255 and floats in [-1, 1] both become fp32 in [-1, 1].
-at::Tensor scaled(const at::Tensor& samples) {
-  return scaled_to_unit(samples).to(at::kFloat);
-}
+at::Tensor scaled(const at::Tensor& samples) { return scaled_to_unit(samples).to(at::kFloat); }
 
 // u8 [S, Y, X, C], the layout of other projects' npz files, to [S, C, Y, X].
 at::Tensor channels_first(const at::Tensor& samples) {
-  const bool last = samples.dim() == 4 && samples.scalar_type() == at::kByte && (samples.size(3) == 3 || samples.size(3) == 1) &&
-                    samples.size(1) != 3 && samples.size(1) != 1;
+  const bool last = samples.dim() == 4 && samples.scalar_type() == at::kByte && (samples.size(3) == 3 || samples.size(3) == 1) && samples.size(1) != 3 &&
+                    samples.size(1) != 1;
   return last ? samples.permute({0, 3, 1, 2}).contiguous() : samples;
 }
 
 // A run folder's own sample set.
-fs::path resolved(const fs::path& path) {
-  return fs::is_directory(path) && fs::exists(path / "samples.h5") ? path / "samples.h5" : path;
-}
+fs::path resolved(const fs::path& path) { return fs::is_directory(path) && fs::exists(path / "samples.h5") ? path / "samples.h5" : path; }
 
 // Images are bytes, or floats in [-1, 1]: whatever else would be measured as noise.
 void check_range(const at::Tensor& rows, const fs::path& file, const std::string& name) {
@@ -75,7 +71,9 @@ void check_range(const at::Tensor& rows, const fs::path& file, const std::string
 }  // namespace
 
 void visit_fields(FieldVisitor& v, SampleSetConfig& c) {
-  visit(v, Field("path", fmt::format("a run folder with samples.h5, an .h5 or .npz file, a folder of PNG files or of class folders with them, or {}", kDataSets)), c.path);
+  visit(v,
+        Field("path", fmt::format("a run folder with samples.h5, an .h5 or .npz file, a folder of PNG files or of class folders with them, or {}", kDataSets)),
+        c.path);
   visit(v, Field("dataset", "name of the array in an .h5 or .npz file: [S, C, Y, X] in [-1, 1] or bytes, or [S, D]"), c.dataset);
   visit(v, Field("labels", "name of the array of classes [S]"), c.labels);
   visit(v, Field("classes", "only samples of these classes; empty: all"), c.classes);
@@ -85,7 +83,8 @@ void visit_fields(FieldVisitor& v, SampleSetConfig& c) {
 SampleSet::SampleSet(const SampleSetConfig& config) : origin_(config.path) {
   const fs::path path = resolved(config.path);
   if (!read_named(config.path)) {
-    check_input(fs::exists(path), "{}: there is nothing of that name; give a run folder, an .h5 or .npz file, a folder of PNG files, or {}", config.path, kDataSets);
+    check_input(fs::exists(path), "{}: there is nothing of that name; give a run folder, an .h5 or .npz file, a folder of PNG files, or {}", config.path,
+                kDataSets);
     fs::is_directory(path) ? read_folder(path) : read_array(config, path);
   }
   keep(config);

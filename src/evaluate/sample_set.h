@@ -14,11 +14,11 @@
 namespace linden {
 
 struct SampleSetConfig {
-  std::string path;                       // a run folder, .h5, .npz, a folder of PNG files or of class folders, or a data set's name
-  std::string dataset = "samples";        // name of the array in .h5 and .npz
-  std::string labels = "labels";          // name of the array of classes
-  std::vector<int64_t> classes;           // keep these only; empty: all
-  int64_t limit = 0;                      // the first so many of what is kept; 0: all
+  std::string path;                 // a run folder, .h5, .npz, a folder of PNG files or of class folders, or a data set's name
+  std::string dataset = "samples";  // name of the array in .h5 and .npz
+  std::string labels = "labels";    // name of the array of classes
+  std::vector<int64_t> classes;     // keep these only; empty: all
+  int64_t limit = 0;                // the first so many of what is kept; 0: all
 };
 void visit_fields(FieldVisitor& v, SampleSetConfig& c);
 
@@ -32,21 +32,21 @@ class SampleSet {
 
   int64_t size() const;
   bool images() const { return shape_.size() == 3; }
-  const std::vector<int64_t>& shape() const { return shape_; }   // of one sample: C, Y, X, or D
+  const std::vector<int64_t>& shape() const { return shape_; }  // of one sample: C, Y, X, or D
   // Samples [first, first + count) as fp32; images in [-1, 1] (bytes are scaled).
-  at::Tensor batch(int64_t first, int64_t count) const;          // [count, ...shape()]
-  at::Tensor labels() const { return labels_; }                  // [S] int64, or undefined
-  at::Tensor rewards() const { return rewards_; }                // [S] fp64, or undefined
+  at::Tensor batch(int64_t first, int64_t count) const;  // [count, ...shape()]
+  at::Tensor labels() const { return labels_; }          // [S] int64, or undefined
+  at::Tensor rewards() const { return rewards_; }        // [S] fp64, or undefined
 
  private:
-  bool read_named(const std::string& name);          // a data set; false: none of that name
+  bool read_named(const std::string& name);  // a data set; false: none of that name
   void read_array(const SampleSetConfig& config, const std::filesystem::path& file);
   void read_folder(const std::filesystem::path& folder);
   void keep(const SampleSetConfig& config);
-  void select(const at::Tensor& kept);               // [K] int64: rows that stay
+  void select(const at::Tensor& kept);  // [K] int64: rows that stay
 
   std::string origin_;
-  at::Tensor rows_;                                  // [S, ...], undefined for PNG files
+  at::Tensor rows_;  // [S, ...], undefined for PNG files
   ImageFolder folder_;
   at::Tensor labels_, rewards_;
   std::vector<int64_t> shape_;

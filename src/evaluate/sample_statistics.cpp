@@ -26,7 +26,7 @@ double diversity(const at::Tensor& features) {
   const double count = static_cast<double>(rows.size(0));
   check_input(count >= 2, "diversity is over pairs: it needs at least 2 samples, got {}", rows.size(0));
   const at::Tensor norms = rows.norm(2, 1, true);
-  const at::Tensor units = at::where(norms > 0, rows / norms, at::zeros_like(rows));   // [S, F]
+  const at::Tensor units = at::where(norms > 0, rows / norms, at::zeros_like(rows));  // [S, F]
   // sum over i != j of u_i . u_j = |sum u|^2 - sum |u|^2
   const double off_diagonal = units.sum(0).square().sum().item<double>() - units.square().sum().item<double>();
   return 1 - off_diagonal / (count * (count - 1));
@@ -54,7 +54,7 @@ int64_t num_duplicates(const at::Tensor& samples) {
 double class_share(const at::Tensor& logits, std::span<const int64_t> classes) {
   const at::Tensor rows = checked_features(logits, "logits");
   check(!classes.empty(), "class_share needs at least one class");
-  const at::Tensor read = rows.argmax(1);   // [S]
+  const at::Tensor read = rows.argmax(1);  // [S]
   at::Tensor asked = at::zeros_like(read, at::kBool);
   for (const int64_t label : classes) {
     check(label >= 0 && label < rows.size(1), "class {} is asked for, but the classifier has classes 0..{}", label, rows.size(1) - 1);

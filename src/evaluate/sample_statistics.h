@@ -18,14 +18,14 @@ double diversity(const at::Tensor& features);
 // false duplicate among a million rows has a probability below 1e-26.
 class DuplicateCounter {
  public:
-  void add(const at::Tensor& samples);   // [B, ...], one dtype and row shape throughout
+  void add(const at::Tensor& samples);  // [B, ...], one dtype and row shape throughout
   int64_t count() const { return num_rows_ - static_cast<int64_t>(seen_.size()); }
 
  private:
   std::set<std::pair<uint64_t, uint64_t>> seen_;
   int64_t num_rows_ = 0;
 };
-int64_t num_duplicates(const at::Tensor& samples);   // of one tensor [S, ...]
+int64_t num_duplicates(const at::Tensor& samples);  // of one tensor [S, ...]
 
 // Share of rows whose most likely class is one of `classes`. logits [S, K]; CheckError for a class outside 0..K-1.
 double class_share(const at::Tensor& logits, std::span<const int64_t> classes);

@@ -15,10 +15,12 @@ FeatureStatistics read_statistics(const fs::path& file) {
   check_input(arrays.contains("mu") && arrays.contains("sigma"), "{}: no statistics: wanted the arrays \"mu\" [F] and \"sigma\" [F, F]", file.string());
   const at::Tensor mean = arrays.at("mu").to(at::kDouble), covariance = arrays.at("sigma").to(at::kDouble);
   const bool fits = mean.dim() == 1 && covariance.dim() == 2 && covariance.size(0) == mean.size(0) && covariance.size(1) == mean.size(0);
-  check_input(fits, "{}: \"mu\" is [{}] and \"sigma\" is [{}], wanted [F] and [F, F]", file.string(), fmt::join(mean.sizes(), ", "), fmt::join(covariance.sizes(), ", "));
+  check_input(fits, "{}: \"mu\" is [{}] and \"sigma\" is [{}], wanted [F] and [F, F]", file.string(), fmt::join(mean.sizes(), ", "),
+              fmt::join(covariance.sizes(), ", "));
   check_input(mean.isfinite().all().item<bool>() && covariance.isfinite().all().item<bool>(), "{}: the statistics hold NaN or infinity", file.string());
   const double largest = covariance.abs().max().item<double>();
-  check_input((covariance - covariance.t()).abs().max().item<double>() <= 1e-6 * largest, "{}: \"sigma\" is not symmetric, so it is no covariance", file.string());
+  check_input((covariance - covariance.t()).abs().max().item<double>() <= 1e-6 * largest, "{}: \"sigma\" is not symmetric, so it is no covariance",
+              file.string());
   const double lowest = std::get<0>(at::linalg_eigh(covariance)).min().item<double>();
   check_input(lowest >= -1e-6 * largest, "{}: \"sigma\" has the eigenvalue {:.3g}, so it is no covariance", file.string(), lowest);
   FeatureStatistics statistics{{2, mean, covariance}, ""};

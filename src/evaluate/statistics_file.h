@@ -10,7 +10,7 @@ namespace linden {
 
 struct FeatureStatistics {
   Moments moments;
-  std::string features;   // what they were computed on; "" where the file does not say
+  std::string features;  // what they were computed on; "" where the file does not say
 };
 
 // npz with "mu" [F] and "sigma" [F, F] (mseitzer/pytorch-fid, fid_score.py). Our own files also hold "count" [1], the

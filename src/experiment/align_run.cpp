@@ -50,7 +50,8 @@ at::Tensor states_of(const SearchState& state, const std::vector<int32_t>& nodes
   return state.latents.gather(rows);
 }
 
-void write_samples(const RunDirectory& run, const AlignConfig& config, const SearchState& state, const std::vector<int32_t>& leaves, const at::Tensor& samples) {
+void write_samples(const RunDirectory& run, const AlignConfig& config, const SearchState& state, const std::vector<int32_t>& leaves,
+                   const at::Tensor& samples) {
   at::Tensor reward = at::empty({static_cast<int64_t>(leaves.size())}, at::kDouble), node = at::empty_like(reward, at::kLong);
   for (size_t i = 0; i < leaves.size(); ++i) {
     reward[static_cast<int64_t>(i)] = state.tree.value[leaves[i]];
@@ -83,7 +84,11 @@ const char* name_of(StopReason reason) {
 class Recorder {
  public:
   Recorder(RunDirectory& run, const AlignConfig& config, const Parts& parts, AnytimeCurve& curve, const SearchState& state)
-      : run_(run), config_(config), parts_(parts), curve_(curve), progress_("align " + parts.plan.method, config.nfe, "NFE", state.calls.nfe) {}
+      : run_(run),
+        config_(config),
+        parts_(parts),
+        curve_(curve),
+        progress_("align " + parts.plan.method, config.nfe, "NFE", state.calls.nfe) {}
 
   void after_batch(const SearchState& state) {
     if (curve_.due(state.calls.nfe)) add_point(state);
@@ -93,8 +98,11 @@ class Recorder {
   }
   void add_point(const SearchState& state) {
     const CurvePoint point = curve_point(state, parts_.plan, static_cast<uint64_t>(config_.run.seed), config_.num_samples);
-    run_.log_metrics(point.nfe, {{"root_value", point.root_value}, {"best_reward", point.best_reward}, {"mean_reward", point.mean_reward},
-                                 {"num_leaves", static_cast<double>(point.num_leaves)}, {"num_distinct", point.num_distinct}});
+    run_.log_metrics(point.nfe, {{"root_value", point.root_value},
+                                 {"best_reward", point.best_reward},
+                                 {"mean_reward", point.mean_reward},
+                                 {"num_leaves", static_cast<double>(point.num_leaves)},
+                                 {"num_distinct", point.num_distinct}});
     note_ = fmt::format("root {:.3f}, best {:.3f}, {} leaves", point.root_value, point.best_reward, point.num_leaves);
     curve_.add(point);
   }
@@ -168,11 +176,13 @@ void run_align(AlignConfig config, const RunOptions& options) {
   recorder.finish(state);
   if (reason == StopReason::kInterrupted) {
     recorder.save(state);
-    throw Interrupted(fmt::format("interrupted at {} NFE; the tree is saved in {}: the same command with --resume goes on", state.calls.nfe, run.path().string()));
+    throw Interrupted(
+        fmt::format("interrupted at {} NFE; the tree is saved in {}: the same command with --resume goes on", state.calls.nfe, run.path().string()));
   }
   recorder.save(state);
   if (reason == StopReason::kFreeRevisits)
-    log_warning("stopped at {} of {} NFE: {} iterations in a row ended in leaves that exist (method.max_free_revisits)", state.calls.nfe, config.nfe, parts.plan.max_free_revisits);
+    log_warning("stopped at {} of {} NFE: {} iterations in a row ended in leaves that exist (method.max_free_revisits)", state.calls.nfe, config.nfe,
+                parts.plan.max_free_revisits);
 
   const std::vector<int32_t> leaves = choose_leaves(state.tree, parts.plan, seed, config.num_samples);
   const at::Tensor samples = states_of(state, leaves);
@@ -186,7 +196,8 @@ void run_align(AlignConfig config, const RunOptions& options) {
   ConfigRefOf<AlignSummary> summary_ref(summary);
   run.write_summary(summary_ref);
   check_root(summary);
-  log_info("{} NFE, {} leaves, mean reward {:.4f}, best {:.4f}: {}", summary.nfe, summary.num_leaves, summary.mean_reward, summary.best_reward, run.path().string());
+  log_info("{} NFE, {} leaves, mean reward {:.4f}, best {:.4f}: {}", summary.nfe, summary.num_leaves, summary.mean_reward, summary.best_reward,
+           run.path().string());
 }
 
 std::string describe_align(const AlignConfig& config) {

@@ -145,8 +145,8 @@ void visit_fields(FieldVisitor& v, AlignSummary& c) {
   visit(v, Field("mmd", "MMD^2, 5-bandwidth RBF, to as many exact target draws"), c.mmd);
 }
 
-AlignSummary summarize(const AlignConfig& config, const SearchPlan& plan, const SearchState& state, const Reward& reward,
-                       const std::vector<int32_t>& leaves, const at::Tensor& samples) {
+AlignSummary summarize(const AlignConfig& config, const SearchPlan& plan, const SearchState& state, const Reward& reward, const std::vector<int32_t>& leaves,
+                       const at::Tensor& samples) {
   AlignSummary out;
   fill_counts(out, plan, state, leaves);
   out.reward = reward.description();

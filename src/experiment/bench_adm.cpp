@@ -55,9 +55,10 @@ std::vector<PictureRow> linear_pictures(const BenchAdmConfig& config) {
   for (const int64_t steps : config.solver_steps)
     for (const MatchingForm& form : matching_forms())
       for (const double width : config.widths) {
-        if (form.epsilon != 1e-8) continue;   // gradient flow has no Adam
+        if (form.epsilon != 1e-8) continue;  // gradient flow has no Adam
         const int64_t cells = steps > 30 ? 4 : 8;
-        rows.push_back({form.name, steps, width, linear_growth(linear_picture(form.matching, schedule_of(config, steps), {.width = width, .cells = cells}), config.horizon)});
+        rows.push_back({form.name, steps, width,
+                        linear_growth(linear_picture(form.matching, schedule_of(config, steps), {.width = width, .cells = cells}), config.horizon)});
       }
   return rows;
 }
@@ -93,16 +94,20 @@ std::vector<TrialRow> trials(const BenchAdmConfig& config) {
 std::string linear_csv(const std::vector<PictureRow>& rows) {
   std::string text = "form,solver_steps,width,worst_growth,typical_growth,final_typical,slowest_rate\n";
   for (const PictureRow& row : rows)
-    text += fmt::format("{},{},{},{:.5g},{:.5g},{:.5g},{:.5g}\n", row.form, row.solver_steps, row.width, row.growth.worst, row.growth.typical, row.growth.final_typical, row.growth.slowest_rate);
+    text += fmt::format("{},{},{},{:.5g},{:.5g},{:.5g},{:.5g}\n", row.form, row.solver_steps, row.width, row.growth.worst, row.growth.typical,
+                        row.growth.final_typical, row.growth.slowest_rate);
   return text;
 }
 
 std::string trials_csv(const std::vector<TrialRow>& rows) {
-  std::string text = "form,time_width,learning_rate,steps,first_velocity_error,last_velocity_error,growth,first_own_error,last_own_error,first_end_distance,last_end_distance\n";
+  std::string text =
+      "form,time_width,learning_rate,steps,first_velocity_error,last_velocity_error,growth,first_own_error,last_own_error,first_end_distance,last_end_"
+      "distance\n";
   for (const TrialRow& row : rows) {
     const MatchingTrial& t = row.trial;
-    text += fmt::format("{},{},{},{},{:.5g},{:.5g},{:.5g},{:.5g},{:.5g},{:.5g},{:.5g}\n", row.form, row.time_width, row.learning_rate, t.step.back(), t.velocity_error.front(),
-                        t.velocity_error.back(), t.growth(), t.own_error.front(), t.own_error.back(), t.end_distance.front(), t.end_distance.back());
+    text += fmt::format("{},{},{},{},{:.5g},{:.5g},{:.5g},{:.5g},{:.5g},{:.5g},{:.5g}\n", row.form, row.time_width, row.learning_rate, t.step.back(),
+                        t.velocity_error.front(), t.velocity_error.back(), t.growth(), t.own_error.front(), t.own_error.back(), t.end_distance.front(),
+                        t.end_distance.back());
   }
   return text;
 }
@@ -111,8 +116,8 @@ std::string curves_csv(const std::vector<TrialRow>& rows) {
   std::string text = "form,time_width,learning_rate,step,velocity_error,own_error,end_distance\n";
   for (const TrialRow& row : rows)
     for (size_t i = 0; i < row.trial.step.size(); ++i)
-      text += fmt::format("{},{},{},{},{:.5g},{:.5g},{:.5g}\n", row.form, row.time_width, row.learning_rate, row.trial.step[i], row.trial.velocity_error[i], row.trial.own_error[i],
-                          row.trial.end_distance[i]);
+      text += fmt::format("{},{},{},{},{:.5g},{:.5g},{:.5g}\n", row.form, row.time_width, row.learning_rate, row.trial.step[i], row.trial.velocity_error[i],
+                          row.trial.own_error[i], row.trial.end_distance[i]);
   return text;
 }
 
@@ -143,8 +148,11 @@ void write_figures(const RunDirectory& run, const BenchAdmConfig& config, const 
     curve.x.push_back(row.width);
     curve.y.push_back(std::min(row.growth.typical, 1e12));
   });
-  write_file_atomically(run.file("linear.svg"), curves_svg({fmt::format("Linear picture: largest growth of a small error, {} solver steps", steps), {"width of the tangent kernel in time, solver steps", true},
-                                                            {"largest error over its start, drawn up to 1e12", true}, growth, {}}));
+  write_file_atomically(run.file("linear.svg"), curves_svg({fmt::format("Linear picture: largest growth of a small error, {} solver steps", steps),
+                                                            {"width of the tangent kernel in time, solver steps", true},
+                                                            {"largest error over its start, drawn up to 1e12", true},
+                                                            growth,
+                                                            {}}));
   const auto training = curves_of(rows, [&](const TrialRow& row, Curve& curve) {
     if (row.learning_rate != rate || row.time_width != width) return;
     for (size_t i = 0; i < row.trial.step.size(); ++i) {
@@ -152,14 +160,21 @@ void write_figures(const RunDirectory& run, const BenchAdmConfig& config, const 
       curve.y.push_back(std::clamp(row.trial.velocity_error[i], 1e-12, 1e6));
     }
   });
-  write_file_atomically(run.file("training.svg"), curves_svg({fmt::format("Trained students: kernel width {} solver steps, Adam {}", width, rate), {"optimiser step"}, {"relative velocity error", true}, training, {}}));
+  write_file_atomically(run.file("training.svg"), curves_svg({fmt::format("Trained students: kernel width {} solver steps, Adam {}", width, rate),
+                                                              {"optimiser step"},
+                                                              {"relative velocity error", true},
+                                                              training,
+                                                              {}}));
   const auto ends = curves_of(rows, [&](const TrialRow& row, Curve& curve) {
     if (row.learning_rate != rate) return;
     curve.x.push_back(row.time_width);
     curve.y.push_back(std::clamp(row.trial.growth(), 1e-12, 1e9));
   });
-  write_file_atomically(run.file("width.svg"), curves_svg({fmt::format("Trained students, Adam {}, after {} steps", rate, config.trial.steps), {"width of the tangent kernel in time, solver steps", true},
-                                                           {"velocity error over its start", true}, ends, {{"start", 1}}}));
+  write_file_atomically(run.file("width.svg"), curves_svg({fmt::format("Trained students, Adam {}, after {} steps", rate, config.trial.steps),
+                                                           {"width of the tangent kernel in time, solver steps", true},
+                                                           {"velocity error over its start", true},
+                                                           ends,
+                                                           {{"start", 1}}}));
 }
 
 // Growth of every form by width: the linear picture, then each learning rate's trials.
@@ -188,7 +203,8 @@ std::string table(const BenchAdmConfig& config, const std::vector<PictureRow>& p
     }
   }
   for (const double rate : config.learning_rates) {
-    head(fmt::format("Trained students, Adam {}: velocity error after {} steps over that before, by kernel width.", rate, config.trial.steps), config.trial_widths);
+    head(fmt::format("Trained students, Adam {}: velocity error after {} steps over that before, by kernel width.", rate, config.trial.steps),
+         config.trial_widths);
     for (const MatchingForm& form : matching_forms()) {
       std::vector<double> values;
       for (const TrialRow& row : rows)
@@ -202,7 +218,8 @@ std::string table(const BenchAdmConfig& config, const std::vector<PictureRow>& p
 }  // namespace
 
 std::vector<MatchingForm> matching_forms() {
-  AdmConfig both_ends = adm("unit"), anchor = adm("unit"), last = adm("unit"), within_last = adm("unit", "within_step"), renoise = adm("unit"), finer = adm("unit");
+  AdmConfig both_ends = adm("unit"), anchor = adm("unit"), last = adm("unit"), within_last = adm("unit", "within_step"), renoise = adm("unit"),
+            finer = adm("unit");
   both_ends.both_ends = true;
   anchor.anchor = 1;
   last.match_last_step = within_last.match_last_step = true;

@@ -15,8 +15,8 @@ namespace linden {
 
 struct BenchAdmConfig {
   RunConfig run;
-  std::vector<int64_t> solver_steps = {25, 50};            // of the linear picture
-  std::vector<double> widths = {0.25, 0.5, 1, 2, 4};       // of its kernel, in solver steps
+  std::vector<int64_t> solver_steps = {25, 50};       // of the linear picture
+  std::vector<double> widths = {0.25, 0.5, 1, 2, 4};  // of its kernel, in solver steps
   double horizon = 64;
   MatchingTrialConfig trial;
   std::vector<double> trial_widths = {0.5, 1, 2, 4};
@@ -28,14 +28,14 @@ void visit_fields(FieldVisitor& v, BenchAdmConfig& c);
 struct MatchingForm {
   std::string name;
   MatchingConfig matching;
-  double epsilon = 1e-8;     // of Adam
+  double epsilon = 1e-8;  // of Adam
 };
 std::vector<MatchingForm> matching_forms();
 
 struct BenchAdmSummary {
   int64_t forms = 0, pictures = 0, trials = 0;
-  int64_t trials_grown = 0;                  // velocity error at the end above that at the start
-  std::vector<std::string> always_fall;      // forms of which no trial ended above its start
+  int64_t trials_grown = 0;              // velocity error at the end above that at the start
+  std::vector<std::string> always_fall;  // forms of which no trial ended above its start
   double seconds = 0;
 };
 void visit_fields(FieldVisitor& v, BenchAdmSummary& c);

@@ -50,7 +50,8 @@ void add_both(std::vector<BenchRow>& rows, const BenchAttentionConfig& config, B
 
 void add_attention(std::vector<BenchRow>& rows, const BenchAttentionConfig& config, const BenchShape& shape) {
   for (const BenchPass pass : passes_of(config)) {
-    BenchRow row{.operation = "linear_attention", .shape = shape, .map = "", .dtype = config.dtype, .pass = pass, .implementation = "", .cost = {}, .error = ""};
+    BenchRow row{
+        .operation = "linear_attention", .shape = shape, .map = "", .dtype = config.dtype, .pass = pass, .implementation = "", .cost = {}, .error = ""};
     for (const std::string& map : config.feature_maps) {
       row.map = map;
       row.cost = linear_attention_cost(shape, feature_map_of(map), pass, element_bytes(config));
@@ -107,11 +108,15 @@ void write_results(const RunDirectory& run, const std::vector<BenchRow>& rows, c
   about.erase(about.find_last_of('}'));
   while (about.back() == '\n' || about.back() == ' ') about.pop_back();
   write_file_atomically(run.file("results.json"), about + ",\n  \"results\": " + bench_json(rows) + "\n}\n");
-  std::string text = fmt::format("# Attention and norms on {}\n\nLibTorch {}, CUDA {}, cuDNN {}. Copy {:.0f} GB/s, GEMM {:.1f} TFLOP/s, measured in this run.\n", card.device, card.libtorch,
-                                 card.cuda.empty() ? "none" : card.cuda, card.cudnn.empty() ? "none" : card.cudnn, summary.copy_gb_per_s, summary.gemm_tflop_per_s);
-  if (!card.clocks_before.empty()) text += fmt::format("Clocks (SM, memory, their maxima), power, limit, temperature, driver: {} before, {} after.\n", card.clocks_before, card.clocks_after);
-  text += "\nus: median of one call by itself; queued us: mean of calls that queue. Floor: the larger of bytes over the copy rate and FLOP over the GEMM rate. "
-          "x libtorch, x compiled: their time over linden's.\n\n" + bench_markdown(rows);
+  std::string text = fmt::format(
+      "# Attention and norms on {}\n\nLibTorch {}, CUDA {}, cuDNN {}. Copy {:.0f} GB/s, GEMM {:.1f} TFLOP/s, measured in this run.\n", card.device,
+      card.libtorch, card.cuda.empty() ? "none" : card.cuda, card.cudnn.empty() ? "none" : card.cudnn, summary.copy_gb_per_s, summary.gemm_tflop_per_s);
+  if (!card.clocks_before.empty())
+    text += fmt::format("Clocks (SM, memory, their maxima), power, limit, temperature, driver: {} before, {} after.\n", card.clocks_before, card.clocks_after);
+  text +=
+      "\nus: median of one call by itself; queued us: mean of calls that queue. Floor: the larger of bytes over the copy rate and FLOP over the GEMM rate. "
+      "x libtorch, x compiled: their time over linden's.\n\n" +
+      bench_markdown(rows);
   write_file_atomically(run.file("table.md"), text);
 }
 
@@ -154,10 +159,11 @@ std::vector<BenchRow> plan_bench_attention(const BenchAttentionConfig& config) {
 }
 
 std::string describe_bench_attention(const BenchAttentionConfig& config) {
-  std::string text = to_json(config) + fmt::format("\n\n{:<20}{:<17}{:<13}{:<10}{:<12}{:>10}{:>10}\n", "operation", "B,N,H,D", "map", "pass", "by", "MB", "GFLOP");
+  std::string text =
+      to_json(config) + fmt::format("\n\n{:<20}{:<17}{:<13}{:<10}{:<12}{:>10}{:>10}\n", "operation", "B,N,H,D", "map", "pass", "by", "MB", "GFLOP");
   for (const BenchRow& row : plan_bench_attention(config)) {
-    text += fmt::format("{:<20}{:<17}{:<13}{:<10}{:<12}{:>10.1f}{:>10.1f}{}\n", row.operation, fmt::format("{}", fmt::join(row.shape.sizes(), ",")), row.map, name_of(row.pass),
-                        row.implementation, row.cost.bytes * 1e-6, row.cost.flop * 1e-9, row.error.empty() ? "" : "  " + row.error);
+    text += fmt::format("{:<20}{:<17}{:<13}{:<10}{:<12}{:>10.1f}{:>10.1f}{}\n", row.operation, fmt::format("{}", fmt::join(row.shape.sizes(), ",")), row.map,
+                        name_of(row.pass), row.implementation, row.cost.bytes * 1e-6, row.cost.flop * 1e-9, row.error.empty() ? "" : "  " + row.error);
   }
   return text;
 }
@@ -170,13 +176,15 @@ void run_bench_attention(BenchAttentionConfig config, const RunOptions& options)
   RunDirectory run(options, ref);
   const DeviceClock clock(device, config.repeats);
   BenchAttentionSummary summary{.card = card_state(device), .peer_devices = peer.devices, .peer_torch = peer.torch};
-  const CardRates rates{measure_copy_rate(clock, config.copy_megabytes), measure_gemm_rate(clock, config.gemm_size, config.gemm_size, config.gemm_size, bench_dtype_of(config.dtype))};
+  const CardRates rates{measure_copy_rate(clock, config.copy_megabytes),
+                        measure_gemm_rate(clock, config.gemm_size, config.gemm_size, config.gemm_size, bench_dtype_of(config.dtype))};
   summary.card.clocks_before = clocks_and_power(device);
   summary.copy_gb_per_s = rates.copy_gb_per_s;
   summary.gemm_tflop_per_s = rates.gemm_tflop_per_s;
   clock.empty_cache();
   std::vector<BenchRow> peers = config.peer.empty() ? std::vector<BenchRow>() : peer_rows(peer, plan, config.peer, summary.card.device);
-  std::printf("%s: copy %.0f GB/s, GEMM %.1f TFLOP/s %s\n%s\n", summary.card.device.c_str(), rates.copy_gb_per_s, rates.gemm_tflop_per_s, summary.card.clocks_before.c_str(), bench_text_header().c_str());
+  std::printf("%s: copy %.0f GB/s, GEMM %.1f TFLOP/s %s\n%s\n", summary.card.device.c_str(), rates.copy_gb_per_s, rates.gemm_tflop_per_s,
+              summary.card.clocks_before.c_str(), bench_text_header().c_str());
   for (BenchRow& row : plan) {
     row.floor_us = floor_microseconds(row.cost, rates);
     const auto is_same = [&](const BenchRow& other) { return same_work(row, other); };

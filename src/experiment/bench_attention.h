@@ -20,19 +20,19 @@ struct BenchAttentionConfig {
   std::vector<std::string> feature_maps = {"hedgehog", "softmax", "elu_plus_one", "relu", "exp", "taylor2"};
   std::vector<std::string> softmax_backends = {"cudnn", "flash", "efficient", "math"};
   std::vector<std::string> passes = {"forward", "backward"};
-  bool libtorch = true;         // LibTorch's expressions, too
+  bool libtorch = true;  // LibTorch's expressions, too
   std::string dtype = "bfloat16";
   int64_t repeats = 50;
   int64_t copy_megabytes = 1000;
   int64_t gemm_size = 8192;
-  std::string peer;             // JSON lines of scripts/bench/attention_torch.py
+  std::string peer;  // JSON lines of scripts/bench/attention_torch.py
 };
 void visit_fields(FieldVisitor& v, BenchAttentionConfig& c);
 
 struct BenchAttentionSummary {
   CardState card;
   double copy_gb_per_s = 0, gemm_tflop_per_s = 0;
-  std::vector<std::string> peer_devices, peer_torch;   // what the peer file names
+  std::vector<std::string> peer_devices, peer_torch;  // what the peer file names
   int64_t rows = 0, rows_failed = 0;
 };
 void visit_fields(FieldVisitor& v, BenchAttentionSummary& c);

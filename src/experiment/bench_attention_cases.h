@@ -13,9 +13,9 @@ namespace linden {
 
 // An operation over one set of inputs.
 struct BenchCase {
-  std::function<std::vector<at::Tensor>(int64_t set)> make;                                           // the inputs of a set, by its number
-  std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>& inputs)> call;                 // returns the outputs
-  int64_t num_leaves = 0;                                                                             // the first inputs have gradients
+  std::function<std::vector<at::Tensor>(int64_t set)> make;                            // the inputs of a set, by its number
+  std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>& inputs)> call;  // returns the outputs
+  int64_t num_leaves = 0;                                                              // the first inputs have gradients
 };
 // For the row's operation, shape, map, dtype and implementation. Throws CheckError for a name that there is not.
 BenchCase bench_case_of(const BenchRow& row, uint64_t seed, at::Device device);

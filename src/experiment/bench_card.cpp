@@ -29,7 +29,8 @@ void visit_fields(FieldVisitor& v, CardState& c) {
   visit(v, Field("libtorch", "LibTorch version"), c.libtorch);
   visit(v, Field("cuda", "CUDA version of the build; empty: none"), c.cuda);
   visit(v, Field("cudnn", "cuDNN version; empty: none"), c.cudnn);
-  visit(v, Field("clocks_before", "right after the rates were measured: SM and memory clock, their maxima, power, its limit, temperature, driver"), c.clocks_before);
+  visit(v, Field("clocks_before", "right after the rates were measured: SM and memory clock, their maxima, power, its limit, temperature, driver"),
+        c.clocks_before);
   visit(v, Field("clocks_after", "the same after the run"), c.clocks_after);
 }
 

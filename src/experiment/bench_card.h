@@ -12,7 +12,7 @@
 namespace linden {
 
 struct CardState {
-  std::string device;              // "NVIDIA H100 80GB HBM3", or the CPU's model
+  std::string device;                 // "NVIDIA H100 80GB HBM3", or the CPU's model
   std::string libtorch, cuda, cudnn;  // versions; empty: none
   // nvidia-smi right after the rates and at the end: clocks now and at most, power now and allowed, temperature, driver; empty
   // where there is none.

@@ -71,7 +71,8 @@ CallTiming DeviceClock::time(const TimedCall& call) const {
   const int64_t queued = is_long ? 2 : std::min<int64_t>(timing.repeats, 20);
   timing.queued_us = once([&] {
                        for (int64_t i = 0; i < queued; ++i) kept = call(number++);
-                     }) / static_cast<double>(queued);
+                     }) /
+                     static_cast<double>(queued);
   return timing;
 }
 

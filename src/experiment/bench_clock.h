@@ -11,9 +11,9 @@
 namespace linden {
 
 struct CallTiming {
-  double us = 0;                // median of one call by itself: the device is idle before it and waited for after it
-  double queued_us = 0;         // mean of calls that queue behind one another: what is left when launches hide behind work
-  int64_t repeats = 0;          // calls that the median is over
+  double us = 0;                                                   // median of one call by itself: the device is idle before it and waited for after it
+  double queued_us = 0;                                            // mean of calls that queue behind one another: what is left when launches hide behind work
+  int64_t repeats = 0;                                             // calls that the median is over
   double workspace_mb = std::numeric_limits<double>::quiet_NaN();  // the most memory in use beyond inputs and outputs; NaN: not known (CPU)
   double peak_gb = std::numeric_limits<double>::quiet_NaN();       // the most memory in use in all; NaN: not known (CPU)
 };

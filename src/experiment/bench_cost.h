@@ -47,7 +47,7 @@ int64_t projected_dim_of(const FeatureMapConfig& map, int64_t head_dim);
 
 // What a card reaches, measured beside what is judged by it. NaN: not measured.
 struct CardRates {
-  double copy_gb_per_s = std::numeric_limits<double>::quiet_NaN();     // bytes read and bytes written, both counted
+  double copy_gb_per_s = std::numeric_limits<double>::quiet_NaN();  // bytes read and bytes written, both counted
   double gemm_tflop_per_s = std::numeric_limits<double>::quiet_NaN();
 };
 // The larger of bytes over the copy rate and FLOP over the GEMM rate. NaN without rates.

@@ -34,7 +34,7 @@ struct BenchDitConfig {
   int64_t repeats = 10;
   int64_t stage_passes = 3;
   int64_t copy_megabytes = 1000, gemm_size = 8192;
-  std::string peer;             // JSON lines of scripts/bench/diffusers_wan.py
+  std::string peer;  // JSON lines of scripts/bench/diffusers_wan.py
   PredictionRates predict;
 };
 void visit_fields(FieldVisitor& v, BenchDitConfig& c);
@@ -53,11 +53,11 @@ void visit_fields(FieldVisitor& v, BenchDitSummary& c);
 
 // A pass that diffusers' own network made (scripts/bench/diffusers_wan.py): one JSON object a line.
 struct PeerPass {
-  std::string mode;      // eager, compiled
-  double ms = 0, peak_gb = 0;   // peak: NaN where it is not known
+  std::string mode;            // eager, compiled
+  double ms = 0, peak_gb = 0;  // peak: NaN where it is not known
   int64_t tokens = 0, layers = 0;
   std::string dtype, device;
-  int64_t batch = 0, text_tokens = 0, width = 0;   // 0: the line does not say
+  int64_t batch = 0, text_tokens = 0, width = 0;  // 0: the line does not say
 };
 struct PeerPasses {
   std::vector<PeerPass> passes;

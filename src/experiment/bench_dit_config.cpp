@@ -74,8 +74,9 @@ DitWork dit_work(const BenchDitConfig& c, int64_t linear_blocks) {
   int64_t tokens = 1;
   for (size_t axis = 0; axis < 3; ++axis) {
     const int64_t patch = c.model.patch_size[axis];
-    check_input((axis == 0 || pixels[axis] % 8 == 0) && latents[axis] % patch == 0, "{} is {}: that is {} latents, wanted a whole number that the patch's {} divides", names[axis],
-                pixels[axis], axis == 0 || pixels[axis] % 8 == 0 ? std::to_string(latents[axis]) : fmt::format("{:.3f}", static_cast<double>(pixels[axis]) / 8), patch);
+    check_input((axis == 0 || pixels[axis] % 8 == 0) && latents[axis] % patch == 0,
+                "{} is {}: that is {} latents, wanted a whole number that the patch's {} divides", names[axis], pixels[axis],
+                axis == 0 || pixels[axis] % 8 == 0 ? std::to_string(latents[axis]) : fmt::format("{:.3f}", static_cast<double>(pixels[axis]) / 8), patch);
     tokens *= latents[axis] / patch;
   }
   check_input(c.text_tokens <= c.model.text_len, "text_tokens is {}, but model.text_len is {}", c.text_tokens, c.model.text_len);
@@ -95,11 +96,15 @@ std::string describe_bench_dit(const BenchDitConfig& config) {
     const std::vector<DitStage> stages = dit_stages(config.model, work);
     const double ms = floor_ms(stages, rates), tflop = 1e-12 * total_of(stages).flop;
     if (dense == 0) dense = ms;
-    text += fmt::format("\n{} of {} blocks linear: {} tokens, {:.2f} G weights, {:.2f} TFLOP; predicted {:.1f} ms ({:.0f} TFLOP/s, {:.2f} times as fast as the first row), {:.1f} GB\n", linear,
-                        config.model.num_layers, work.tokens, 1e-9 * num_weights(config.model), tflop, ms, 1e3 * tflop / ms, dense / ms, predicted_peak_gb(config.model, work));
+    text += fmt::format(
+        "\n{} of {} blocks linear: {} tokens, {:.2f} G weights, {:.2f} TFLOP; predicted {:.1f} ms ({:.0f} TFLOP/s, {:.2f} times as fast as the first row), "
+        "{:.1f} GB\n",
+        linear, config.model.num_layers, work.tokens, 1e-9 * num_weights(config.model), tflop, ms, 1e3 * tflop / ms, dense / ms,
+        predicted_peak_gb(config.model, work));
     text += fmt::format("{:<20}{:>6}{:>12}{:>10}{:>10}\n", "stage", "calls", "GFLOP", "MB", "ms");
     for (const DitStage& stage : stages)
-      text += fmt::format("{:<20}{:>6}{:>12.1f}{:>10.0f}{:>10.2f}\n", stage.name, stage.calls, 1e-9 * stage.cost.flop, 1e-6 * stage.cost.bytes, stage_floor_ms(stage, rates));
+      text += fmt::format("{:<20}{:>6}{:>12.1f}{:>10.0f}{:>10.2f}\n", stage.name, stage.calls, 1e-9 * stage.cost.flop, 1e-6 * stage.cost.bytes,
+                          stage_floor_ms(stage, rates));
   }
   return text;
 }

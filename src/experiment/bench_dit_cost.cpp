@@ -20,8 +20,13 @@ int64_t patch_elements(const VideoDitConfig& c) { return c.patch_size[0] * c.pat
 // The sizes of one pass.
 struct Sizes {
   Sizes(const VideoDitConfig& c, const DitWork& work)
-      : M(model_width(c)), F(c.ffn_dim), layers(c.num_layers), rows(work.batch * work.tokens), text_rows(work.batch * work.text_tokens),
-        element_bytes(work.element_bytes), P(as_double(rows) * as_double(M) * as_double(element_bytes)) {}
+      : M(model_width(c)),
+        F(c.ffn_dim),
+        layers(c.num_layers),
+        rows(work.batch * work.tokens),
+        text_rows(work.batch * work.text_tokens),
+        element_bytes(work.element_bytes),
+        P(as_double(rows) * as_double(M) * as_double(element_bytes)) {}
   int64_t M, F, layers, rows, text_rows, element_bytes;
   double P;
 };
@@ -50,10 +55,17 @@ void add_block_attention(std::vector<DitStage>& stages, const VideoDitConfig& c,
   stages.push_back(gemm_stage("qkv", s.layers, {s.rows, 3 * s.M, s.M}, s));
   stages.push_back(pass_stage("norm_rotary", s.layers, 4 * s.P));  // q and k
   if (softmax_blocks > 0)
-    stages.push_back({"softmax_attention", softmax_blocks, times(softmax_attention_cost(shape, BenchPass::kForward, s.element_bytes), softmax_blocks), DitLimit::kSelfAttention, {}});
+    stages.push_back({"softmax_attention",
+                      softmax_blocks,
+                      times(softmax_attention_cost(shape, BenchPass::kForward, s.element_bytes), softmax_blocks),
+                      DitLimit::kSelfAttention,
+                      {}});
   if (work.linear_blocks > 0)
-    stages.push_back({"linear_attention", work.linear_blocks, times(linear_attention_cost(shape, c.feature_map, BenchPass::kForward, s.element_bytes), work.linear_blocks),
-                      DitLimit::kLinearAttention, {}});
+    stages.push_back({"linear_attention",
+                      work.linear_blocks,
+                      times(linear_attention_cost(shape, c.feature_map, BenchPass::kForward, s.element_bytes), work.linear_blocks),
+                      DitLimit::kLinearAttention,
+                      {}});
   stages.push_back(gemm_stage("self_output", s.layers, {s.rows, s.M, s.M}, s));
   stages.push_back(gemm_stage("cross_query", s.layers, {s.rows, s.M, s.M}, s));
   stages.push_back(pass_stage("cross_norm", s.layers, 2 * s.P));
@@ -71,7 +83,7 @@ std::vector<DitStage> dit_stages(const VideoDitConfig& c, const DitWork& work) {
   stages.push_back(pass_stage("adaptive_norm", 3 * s.layers, 4 * s.P));
   add_block_attention(stages, c, work, s);
   stages.push_back(gemm_stage("ffn_up", s.layers, {s.rows, s.F, s.M}, s));
-  if (s.element_bytes == 4)   // else it is in the product's epilogue
+  if (s.element_bytes == 4)  // else it is in the product's epilogue
     stages.push_back(pass_stage("gelu", s.layers, 2 * as_double(s.rows * s.F) * as_double(s.element_bytes)));
   stages.push_back(gemm_stage("ffn_down", s.layers, {s.rows, s.M, s.F}, s));
   DitStage head = gemm_stage("head", 1, {s.rows, num_output_channels(c) * patch_elements(c), s.M}, s);

@@ -18,7 +18,7 @@ namespace linden {
 struct DitWork {
   int64_t batch = 1, tokens = 1, text_tokens = 1;  // B, N, L
   int64_t element_bytes = 2;
-  int64_t linear_blocks = 0;                       // the others have softmax attention
+  int64_t linear_blocks = 0;  // the others have softmax attention
 };
 
 using GemmShape = std::array<int64_t, 3>;  // m, n, k
@@ -28,9 +28,9 @@ enum class DitLimit { kBytes, kGemm, kSelfAttention, kCrossAttention, kLinearAtt
 struct DitStage {
   std::string name;
   int64_t calls = 0;
-  Cost cost;                         // of all calls
+  Cost cost;  // of all calls
   DitLimit limit = DitLimit::kBytes;
-  GemmShape gemm = {0, 0, 0};        // of its products, where the limit is kGemm
+  GemmShape gemm = {0, 0, 0};  // of its products, where the limit is kGemm
 };
 // In the order in which they run first.
 std::vector<DitStage> dit_stages(const VideoDitConfig& model, const DitWork& work);
@@ -38,8 +38,8 @@ Cost total_of(const std::vector<DitStage>& stages);
 
 struct DitRates {
   double copy_gb_per_s = 0;
-  double gemm_tflop_per_s = 0;                    // of a large square product
-  std::map<GemmShape, double> gemm_at;            // TFLOP/s; of other shapes the one above
+  double gemm_tflop_per_s = 0;          // of a large square product
+  std::map<GemmShape, double> gemm_at;  // TFLOP/s; of other shapes the one above
   double self_attention_tflop_per_s = 0, cross_attention_tflop_per_s = 0;
 };
 double stage_floor_ms(const DitStage& stage, const DitRates& rates);

@@ -77,8 +77,16 @@ PeerPass pass_of(const json& line) {
   const auto count = [&](const char* key) { return static_cast<int64_t>(positive_number(line, key)); };
   const bool has_peak = line.contains("peak_gb") && line["peak_gb"].is_number();
   const auto count_or_0 = [&](const char* key) { return line.contains(key) ? count(key) : 0; };
-  return {mode, positive_number(line, "ms"), has_peak ? line["peak_gb"].get<double>() : kNotMeasured, count("tokens"), count("layers"), text_of(line, "dtype"), text_of(line, "device"),
-          count_or_0("batch"), count_or_0("text_tokens"), count_or_0("width")};
+  return {mode,
+          positive_number(line, "ms"),
+          has_peak ? line["peak_gb"].get<double>() : kNotMeasured,
+          count("tokens"),
+          count("layers"),
+          text_of(line, "dtype"),
+          text_of(line, "device"),
+          count_or_0("batch"),
+          count_or_0("text_tokens"),
+          count_or_0("width")};
 }
 
 // Calls `take` with every line that begins with '{'; what compilers print between the results is passed over. Returns what `take`
@@ -94,9 +102,7 @@ std::vector<std::string> read_lines(const std::filesystem::path& file, const Tak
     try {
       check_input(!parsed.is_discarded(), "no JSON: \"{}\"", line.substr(0, 40));
       take(parsed);
-    } catch (const InputError& error) {
-      skipped.push_back(fmt::format("line {}: {}", number, error.what()));
-    }
+    } catch (const InputError& error) { skipped.push_back(fmt::format("line {}: {}", number, error.what())); }
   }
   return skipped;
 }
@@ -111,23 +117,23 @@ std::string bench_json(const std::vector<BenchRow>& rows) {
   ordered list = ordered::array();
   for (const BenchRow& r : rows) {
     ordered item = {{"operation", r.operation},
-                                   {"shape", r.shape.sizes()},
-                                   {"map", r.map},
-                                   {"dtype", r.dtype},
-                                   {"pass", name_of(r.pass)},
-                                   {"implementation", r.implementation},
-                                   {"us", number(r.us)},
-                                   {"queued_us", number(r.queued_us)},
-                                   {"repeats", r.repeats},
-                                   {"bytes", r.cost.bytes},
-                                   {"flop", r.cost.flop},
-                                   {"gb_per_s", number(r.gb_per_s())},
-                                   {"tflop_per_s", number(r.tflop_per_s())},
-                                   {"floor_us", number(r.floor_us)},
-                                   {"share_of_floor", number(r.share_of_floor())},
-                                   {"workspace_mb", number(r.workspace_mb)},
-                                   {"over_libtorch", number(r.over_libtorch)},
-                                   {"over_compiled", number(r.over_compiled)}};
+                    {"shape", r.shape.sizes()},
+                    {"map", r.map},
+                    {"dtype", r.dtype},
+                    {"pass", name_of(r.pass)},
+                    {"implementation", r.implementation},
+                    {"us", number(r.us)},
+                    {"queued_us", number(r.queued_us)},
+                    {"repeats", r.repeats},
+                    {"bytes", r.cost.bytes},
+                    {"flop", r.cost.flop},
+                    {"gb_per_s", number(r.gb_per_s())},
+                    {"tflop_per_s", number(r.tflop_per_s())},
+                    {"floor_us", number(r.floor_us)},
+                    {"share_of_floor", number(r.share_of_floor())},
+                    {"workspace_mb", number(r.workspace_mb)},
+                    {"over_libtorch", number(r.over_libtorch)},
+                    {"over_compiled", number(r.over_compiled)}};
     if (!r.error.empty()) item["error"] = r.error;
     list.push_back(item);
   }

@@ -43,9 +43,7 @@ const std::vector<Column>& columns() {
 }
 constexpr size_t kNumKeys = 5;  // columns before the first number
 
-std::string padded(const std::string& text, int width) {
-  return width < 0 ? fmt::format("{:<{}}", text, -width) : fmt::format("{:>{}}", text, width);
-}
+std::string padded(const std::string& text, int width) { return width < 0 ? fmt::format("{:<{}}", text, -width) : fmt::format("{:>{}}", text, width); }
 
 std::string csv_number(double value) { return std::isnan(value) ? "" : fmt::format("{:.6g}", value); }
 
@@ -101,13 +99,15 @@ std::string bench_markdown(const std::vector<BenchRow>& rows) {
 }
 
 std::string bench_csv(const std::vector<BenchRow>& rows) {
-  std::string text = "operation,batch,tokens,heads,head_dim,map,dtype,pass,implementation,us,queued_us,repeats,bytes,flop,gb_per_s,tflop_per_s,"
-                     "floor_us,share_of_floor,workspace_mb,over_libtorch,over_compiled,error\n";
+  std::string text =
+      "operation,batch,tokens,heads,head_dim,map,dtype,pass,implementation,us,queued_us,repeats,bytes,flop,gb_per_s,tflop_per_s,"
+      "floor_us,share_of_floor,workspace_mb,over_libtorch,over_compiled,error\n";
   for (const BenchRow& r : rows) {
     text += fmt::format("{},{},{},{},{},{},", r.operation, shape_text(r.shape), r.map, r.dtype, name_of(r.pass), r.implementation);
     text += csv_number(r.us) + "," + csv_number(r.queued_us) + fmt::format(",{},", r.repeats);
     std::vector<std::string> numbers;
-    for (const double value : {r.cost.bytes, r.cost.flop, r.gb_per_s(), r.tflop_per_s(), r.floor_us, r.share_of_floor(), r.workspace_mb, r.over_libtorch, r.over_compiled})
+    for (const double value :
+         {r.cost.bytes, r.cost.flop, r.gb_per_s(), r.tflop_per_s(), r.floor_us, r.share_of_floor(), r.workspace_mb, r.over_libtorch, r.over_compiled})
       numbers.push_back(csv_number(value));
     text += fmt::format("{},{}\n", fmt::join(numbers, ","), csv_cell(r.error));
   }

@@ -17,7 +17,7 @@ struct BenchSamplerConfig {
   PriorSamplerConfig sampler;
   std::string float32 = "tf32";
   std::vector<int64_t> batch_sizes = {1, 8, 64, 256};
-  int64_t steps = 50;      // timed steps a repeat
+  int64_t steps = 50;  // timed steps a repeat
   int64_t repeats = 5;
 };
 void visit_fields(FieldVisitor& v, BenchSamplerConfig& c);

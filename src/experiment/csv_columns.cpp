@@ -47,9 +47,9 @@ CsvColumns read_csv_columns(const std::filesystem::path& file) {
       columns.values.resize(cells.size());
       continue;
     }
-    if (text.eof() && cells.size() < columns.names.size()) break;   // cut in half by a kill
-    check_input(cells.size() == columns.names.size(), "{}: line {} has {} cells, but the header has {}", file.string(), number,
-                cells.size(), columns.names.size());
+    if (text.eof() && cells.size() < columns.names.size()) break;  // cut in half by a kill
+    check_input(cells.size() == columns.names.size(), "{}: line {} has {} cells, but the header has {}", file.string(), number, cells.size(),
+                columns.names.size());
     for (size_t column = 0; column < cells.size(); ++column) columns.values[column].push_back(to_number(cells[column]));
   }
   check_input(!columns.names.empty(), "{}: empty, a CSV file starts with the names of its columns", file.string());

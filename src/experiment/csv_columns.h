@@ -9,7 +9,7 @@ namespace linden {
 
 struct CsvColumns {
   std::vector<std::string> names;
-  std::vector<std::vector<double>> values;   // one a column, equally long; NaN where a cell is empty or no number
+  std::vector<std::vector<double>> values;  // one a column, equally long; NaN where a cell is empty or no number
   // nullptr if there is no such column.
   const std::vector<double>* find(const std::string& name) const;
 };

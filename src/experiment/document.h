@@ -12,12 +12,12 @@
 namespace linden {
 
 struct Heading {
-  int level = 2;            // 2 or 3; the title is the only 1
+  int level = 2;  // 2 or 3; the title is the only 1
   std::string text;
 };
 struct Paragraph {
   std::string text;
-  bool quiet = false;       // smaller and grey: an explanation, not a finding
+  bool quiet = false;  // smaller and grey: an explanation, not a finding
 };
 struct BulletList {
   std::vector<std::string> items;
@@ -25,15 +25,15 @@ struct BulletList {
 struct Picture {
   enum class Kind { kSvg, kPng };
   Kind kind = Kind::kSvg;
-  std::string stem;         // file name without its ending, in Markdown's figures/
-  std::string label;        // above the picture; may be empty
-  std::string bytes;        // the file
-  bool pixels = false;      // small pixels that must stay sharp when enlarged
-  bool foreign = false;     // SVG that this report did not draw: embedded as an image, never as markup
+  std::string stem;      // file name without its ending, in Markdown's figures/
+  std::string label;     // above the picture; may be empty
+  std::string bytes;     // the file
+  bool pixels = false;   // small pixels that must stay sharp when enlarged
+  bool foreign = false;  // SVG that this report did not draw: embedded as an image, never as markup
 };
 struct Figure {
   std::string caption;
-  std::vector<Picture> pictures;   // side by side where there is room
+  std::vector<Picture> pictures;  // side by side where there is room
 };
 
 using Block = std::variant<Heading, Paragraph, BulletList, Table, Figure>;

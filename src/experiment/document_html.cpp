@@ -49,7 +49,7 @@ std::string picture_html(const Picture& picture) {
   std::string html = "<div class=\"picture\">";
   if (!picture.label.empty()) html += fmt::format("<div class=\"label\">{}</div>", escape_html(picture.label));
   if (picture.kind == Picture::Kind::kSvg && !picture.foreign) {
-    const size_t root = picture.bytes.find("<svg");   // past an XML declaration, which HTML does not know
+    const size_t root = picture.bytes.find("<svg");  // past an XML declaration, which HTML does not know
     html += root == std::string::npos ? "" : picture.bytes.substr(root);
   } else {
     html += fmt::format("<img alt=\"{}\"{} src=\"data:image/{};base64,{}\">", escape_html(picture.label.empty() ? picture.stem : picture.label),
@@ -78,8 +78,8 @@ std::string table_row(const Table& table, const TableRow& row) {
   std::string html = "<tr>";
   for (const std::string& key : row.keys) html += fmt::format("<td class=\"key\">{}</td>", escape_html(key.empty() ? "–" : key));
   for (size_t c = 0; c < row.cells.size(); ++c) {
-    html += fmt::format("<td{}>{}</td>", row.cells[c].marked ? " class=\"best\"" : "",
-                        escape_html(format_statistic(row.cells[c].value, table.columns[c].display)));
+    html +=
+        fmt::format("<td{}>{}</td>", row.cells[c].marked ? " class=\"best\"" : "", escape_html(format_statistic(row.cells[c].value, table.columns[c].display)));
   }
   for (size_t c = 0; c < row.published.size(); ++c) {
     html += fmt::format("<td class=\"published\">{}</td>", escape_html(format_statistic(row.published[c], table.published_columns[c].display)));
@@ -88,9 +88,7 @@ std::string table_row(const Table& table, const TableRow& row) {
 }
 
 struct BlockToHtml {
-  std::string operator()(const Heading& heading) const {
-    return fmt::format("<h{0}>{1}</h{0}>\n", heading.level, escape_html(heading.text));
-  }
+  std::string operator()(const Heading& heading) const { return fmt::format("<h{0}>{1}</h{0}>\n", heading.level, escape_html(heading.text)); }
   std::string operator()(const Paragraph& paragraph) const {
     return fmt::format("<p{}>{}</p>\n", paragraph.quiet ? " class=\"quiet\"" : "", escape_html(paragraph.text));
   }

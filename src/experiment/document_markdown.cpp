@@ -13,9 +13,7 @@ namespace linden {
 
 namespace {
 
-std::string picture_file(const Picture& picture) {
-  return fmt::format("figures/{}.{}", picture.stem, picture.kind == Picture::Kind::kSvg ? "svg" : "png");
-}
+std::string picture_file(const Picture& picture) { return fmt::format("figures/{}.{}", picture.stem, picture.kind == Picture::Kind::kSvg ? "svg" : "png"); }
 
 std::string cell_text(const TableCell& cell, Display display) {
   const std::string text = escape_markdown(format_statistic(cell.value, display));
@@ -32,7 +30,7 @@ struct BlockToMarkdown {
     constexpr size_t kPerRow = 4;
     std::string text;
     for (size_t first = 0; first < figure.pictures.size(); first += kPerRow) {
-      std::string labels = "|", rule = "|", pictures = "|";   // side by side: a table with one row of pictures
+      std::string labels = "|", rule = "|", pictures = "|";  // side by side: a table with one row of pictures
       for (size_t at = first; at < std::min(first + kPerRow, figure.pictures.size()); ++at) {
         const Picture& picture = figure.pictures[at];
         labels += fmt::format(" {} |", escape_markdown(picture.label));

@@ -105,8 +105,8 @@ std::string latex_table(const Table& table) {
   alignment += std::string(table.columns.size(), 'r');
   if (!table.published_columns.empty()) alignment += "|" + std::string(table.published_columns.size(), 'r');
   std::string text = fmt::format("\\begin{{table}}\n\\centering\n\\caption{{{}}}\n\\begin{{tabular}}{{{}}}\n\\toprule\n{} \\\\\n\\midrule\n",
-                                 escape_latex(fmt::format("{}{}{}", table.caption, table.notes.empty() ? "" : ". ", fmt::join(table.notes, " "))),
-                                 alignment, fmt::join(head, " & "));
+                                 escape_latex(fmt::format("{}{}{}", table.caption, table.notes.empty() ? "" : ". ", fmt::join(table.notes, " "))), alignment,
+                                 fmt::join(head, " & "));
   for (const TableRow& row : table.rows) text += latex_row(table, row);
   return text + "\\bottomrule\n\\end{tabular}\n\\end{table}\n";
 }
@@ -114,9 +114,20 @@ std::string latex_table(const Table& table) {
 }  // namespace
 
 std::string escape_latex(const std::string& text) {
-  static const std::map<std::string, std::string> kSpecial = {
-      {"\\", "\\textbackslash{}"}, {"&", "\\&"}, {"%", "\\%"}, {"$", "\\$"}, {"#", "\\#"}, {"_", "\\_"}, {"{", "\\{"}, {"}", "\\}"},
-      {"~", "\\textasciitilde{}"}, {"^", "\\textasciicircum{}"}, {"<", "$<$"}, {">", "$>$"}, {"±", "$\\pm$"}, {"–", "--"}};
+  static const std::map<std::string, std::string> kSpecial = {{"\\", "\\textbackslash{}"},
+                                                              {"&", "\\&"},
+                                                              {"%", "\\%"},
+                                                              {"$", "\\$"},
+                                                              {"#", "\\#"},
+                                                              {"_", "\\_"},
+                                                              {"{", "\\{"},
+                                                              {"}", "\\}"},
+                                                              {"~", "\\textasciitilde{}"},
+                                                              {"^", "\\textasciicircum{}"},
+                                                              {"<", "$<$"},
+                                                              {">", "$>$"},
+                                                              {"±", "$\\pm$"},
+                                                              {"–", "--"}};
   std::string out;
   for (size_t at = 0; at < text.size();) {
     // Whole UTF-8 characters: the leading byte tells the length.

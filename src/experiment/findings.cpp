@@ -137,7 +137,9 @@ std::string budget_sentence(const Table& table, const Budgets& budgets, const st
                                   format_number(large->cells[*column].value.mean, metric.display)));
     }
   }
-  return moves.empty() ? "" : fmt::format("From {} to {} NFE the {} goes: {}.", budgets.smallest_label, budgets.largest_label, metric_phrase(metric), enumerated(moves));
+  return moves.empty()
+             ? ""
+             : fmt::format("From {} to {} NFE the {} goes: {}.", budgets.smallest_label, budgets.largest_label, metric_phrase(metric), enumerated(moves));
 }
 
 std::string trade_sentence(const Table& table, const Rows& rows, double tolerance) {
@@ -170,7 +172,8 @@ std::string trust_sentence(const Rows& rows, double tolerance) {
   }
   const std::string tie = fmt::format("A tie is a difference within {:g} % of the best ({:g} for log rewards)", 100 * tolerance, kNegligibleLogReward);
   if (most == 1) {
-    return "Every row is a single run with one seed: differences of this size can come from the seed alone, and another seed may order the rows differently. " + tie + ".";
+    return "Every row is a single run with one seed: differences of this size can come from the seed alone, and another seed may order the rows differently. " +
+           tie + ".";
   }
   const std::string number = fewest == most ? fmt::format("{}", most) : fmt::format("{} to {}", fewest, most);
   return fmt::format("The numbers are means over {} runs a row. {}, or below twice its standard error{}.", number, tie,
@@ -212,7 +215,7 @@ Findings findings(const Table& described, const std::vector<std::string>& metric
   if (described.rows.empty()) return {};
   const Budgets all = budgets_of(described);
   const std::string gain = budget_sentence(described, all, metrics);
-  const Table table = all.several ? largest_budget_table(described) : described;   // there the budget needs no naming
+  const Table table = all.several ? largest_budget_table(described) : described;  // there the budget needs no naming
   Rows rows;
   for (const TableRow& row : table.rows) rows.push_back(&row);
   std::vector<std::string> sentences;

@@ -18,8 +18,8 @@ bool is_tie(const Statistic& best, const Statistic& other, double tolerance, dou
 std::string comparison_sentence(const Table& table, size_t column, const std::vector<const TableRow*>& rows, double tolerance);
 
 struct Findings {
-  std::string text;      // one sentence for each metric that the table has, and what the leader in reward pays in diversity
-  std::string caveat;    // unequal budgets, the number of runs, what is called a tie; empty with an empty text
+  std::string text;    // one sentence for each metric that the table has, and what the leader in reward pays in diversity
+  std::string caveat;  // unequal budgets, the number of runs, what is called a tie; empty with an empty text
 };
 // Rows of several budgets ("nfe" among the keys): the largest is described, and what it gained over the smallest.
 Findings findings(const Table& table, const std::vector<std::string>& metrics, double tolerance);

@@ -44,7 +44,8 @@ void check_judge(const JudgeConfig& config, const std::vector<int64_t>& classes,
     return;
   }
   load_classifier(config.folder, device);
-  check_input(config.held_out.empty() || !config.reference.empty(), "judge.held_out is \"{}\", but judge.reference, which it is compared with, is empty", config.held_out);
+  check_input(config.held_out.empty() || !config.reference.empty(), "judge.held_out is \"{}\", but judge.reference, which it is compared with, is empty",
+              config.held_out);
   for (const std::string& path : {config.reference, config.held_out})
     if (!path.empty()) real_samples(path, classes);
 }
@@ -53,7 +54,8 @@ JudgedDistances judged_distances(const JudgeConfig& config, const at::Tensor& fe
   JudgedDistances out;
   if (config.reference.empty() || features.size(0) < 2) return out;
   if (features.size(0) <= features.size(1))
-    log_warning("Frechet distance: {} samples for {} features, so their covariance is singular and the distance depends on the count", features.size(0), features.size(1));
+    log_warning("Frechet distance: {} samples for {} features, so their covariance is singular and the distance depends on the count", features.size(0),
+                features.size(1));
   ClassReference real(load_classifier(config.folder, device), device);
   SampleSetConfig reference;
   reference.path = config.reference;

@@ -23,8 +23,8 @@ struct JudgeReading {
 JudgeReading read_with_judge(const std::string& folder, const at::Tensor& samples, at::Device device);
 
 struct JudgedDistances {
-  double samples = kNotMeasured;   // Frechet distance of the samples to judge.reference
-  double real = kNotMeasured;      // of at most as many samples of judge.held_out: the floor at this count
+  double samples = kNotMeasured;  // Frechet distance of the samples to judge.reference
+  double real = kNotMeasured;     // of at most as many samples of judge.held_out: the floor at this count
 };
 
 // A missing judge, reference or held-out set is found before the work, not after. Throws InputError.

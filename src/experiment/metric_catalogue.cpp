@@ -121,8 +121,8 @@ MetricInfo metric_info(const std::string& key) {
 }
 
 std::string value_label(const std::string& value) {
-  static const std::array<std::pair<const char*, const char*>, 4> kNames = {{
-      {"dts", "DTS"}, {"dts_unbiased", "DTS unbiased"}, {"dts_star", "DTS*"}, {"best_of_n", "best-of-N"}}};
+  static const std::array<std::pair<const char*, const char*>, 4> kNames = {
+      {{"dts", "DTS"}, {"dts_unbiased", "DTS unbiased"}, {"dts_star", "DTS*"}, {"best_of_n", "best-of-N"}}};
   for (const auto& [name, label] : kNames) {
     if (value == name) return label;
   }
@@ -138,8 +138,8 @@ std::string key_label(const std::string& key) {
 
 std::vector<std::string> default_columns(const std::string& command) {
   if (command != "align") return {};
-  return {"nfe", "mean_reward", "best_reward", "judged_share", "num_distinct", "num_leaves", "diversity",
-          "root_value", "exact_root_value", "mmd", "frechet_distance", "wall_seconds"};
+  return {"nfe",       "mean_reward", "best_reward",      "judged_share", "num_distinct",     "num_leaves",
+          "diversity", "root_value",  "exact_root_value", "mmd",          "frechet_distance", "wall_seconds"};
 }
 
 }  // namespace linden

@@ -16,7 +16,7 @@ struct MetricInfo {
   std::string key, label;
   Better better = Better::kNeither;
   Display display = Display::kNumber;
-  double negligible = 0;    // a smaller difference is called a tie in words (marks in tables follow the tolerance alone)
+  double negligible = 0;  // a smaller difference is called a tie in words (marks in tables follow the tolerance alone)
 };
 
 // "eager_ms" of "eager_ms.8", an entry of a list; "" for another number.

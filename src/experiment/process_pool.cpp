@@ -86,7 +86,8 @@ std::vector<std::string> gpu_names(const char* visible, int64_t count) {
   }
   std::istringstream in(visible);
   for (std::string name; std::getline(in, name, ',') && std::ssize(names) < count;) names.push_back(name);
-  check_input(std::ssize(names) == count, "the sweep is to be spread over {} GPUs, but CUDA_VISIBLE_DEVICES is \"{}\"; lower --gpus or change that", count, visible);
+  check_input(std::ssize(names) == count, "the sweep is to be spread over {} GPUs, but CUDA_VISIBLE_DEVICES is \"{}\"; lower --gpus or change that", count,
+              visible);
   return names;
 }
 

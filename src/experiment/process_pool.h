@@ -13,15 +13,15 @@
 namespace linden {
 
 struct ProcessRequest {
-  std::vector<std::string> arguments;                             // after the program's own name
-  std::vector<std::pair<std::string, std::string>> environment;   // set over the inherited one
-  std::filesystem::path log;                                      // stdout and stderr are added to it
+  std::vector<std::string> arguments;                            // after the program's own name
+  std::vector<std::pair<std::string, std::string>> environment;  // set over the inherited one
+  std::filesystem::path log;                                     // stdout and stderr are added to it
 };
 
 struct EndedProcess {
   pid_t pid = 0;
-  int exit_code = 0;      // of one that returned
-  int signal = 0;         // that ended it, else 0
+  int exit_code = 0;             // of one that returned
+  int signal = 0;                // that ended it, else 0
   std::string describe() const;  // "exit code 2", "killed by signal 9 (Killed)"
 };
 

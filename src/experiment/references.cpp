@@ -10,7 +10,7 @@ namespace linden {
 namespace {
 
 struct RowPath {
-  std::string row, part, key;   // "rows.<row>.<part>.<key>"
+  std::string row, part, key;  // "rows.<row>.<part>.<key>"
 };
 
 // Row names may hold dots, so the part is looked for by its name.
@@ -76,9 +76,7 @@ References read_references(const std::filesystem::path& file) {
   }
   check_input(!references.source.empty(), "{}: \"source\" is missing: published numbers are shown with where they were published", origin);
   check_input(!references.rows.empty(), "{}: \"rows\" is missing or empty: there is no published number in it", origin);
-  for (const ReferenceRow& row : references.rows) {
-    check_input(!row.values.empty(), "{}: rows.{} has no \"values\"", origin, row.name);
-  }
+  for (const ReferenceRow& row : references.rows) { check_input(!row.values.empty(), "{}: rows.{} has no \"values\"", origin, row.name); }
   return references;
 }
 

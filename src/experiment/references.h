@@ -28,9 +28,9 @@ struct PublishedValue {
 };
 struct ReferenceRow {
   std::string name;
-  std::vector<std::pair<std::string, std::string>> match;   // config key and its value as text
+  std::vector<std::pair<std::string, std::string>> match;  // config key and its value as text
   std::vector<PublishedValue> values;
-  bool matches(const RunRecord& run) const;                 // every key agrees
+  bool matches(const RunRecord& run) const;  // every key agrees
   const PublishedValue* find(const std::string& metric) const;
 };
 struct References {

@@ -44,19 +44,20 @@ std::map<std::string, Runs> runs_by_command(const RunCollection& collection, con
 
 // Every asked row key, column and curve exists in some run.
 void check_names(const Runs& runs, const ReportConfig& config) {
-  std::set<std::string> keys = {"run"}, metrics = {"stopped_at_step"};   // a number of runs that a detector stopped: often there is none
+  std::set<std::string> keys = {"run"}, metrics = {"stopped_at_step"};  // a number of runs that a detector stopped: often there is none
   for (const RunRecord* run : runs) {
     for (const JsonScalar& scalar : run->config()) keys.insert(scalar.path);
     for (const std::string& metric : run->metrics()) {
       metrics.insert(metric.substr(0, metric.find(" [")));
-      metrics.insert(metric.substr(0, metric.rfind('.')));   // of a list: "eager_ms" for "eager_ms.8"
+      metrics.insert(metric.substr(0, metric.rfind('.')));  // of a list: "eager_ms" for "eager_ms.8"
     }
   }
   const auto require = [](const std::vector<std::string>& names, const std::set<std::string>& known, const char* where, const char* what) {
     for (const std::string& name : names) {
       if (known.contains(name) || known.contains(name.substr(0, name.find(" [")))) continue;
       const std::string nearest = nearest_name(name, {known.begin(), known.end()});
-      throw ConfigError(fmt::format("{}: no run has the {} \"{}\"{}", where, what, name, nearest.empty() ? "" : fmt::format("; the nearest one is \"{}\"", nearest)));
+      throw ConfigError(
+          fmt::format("{}: no run has the {} \"{}\"{}", where, what, name, nearest.empty() ? "" : fmt::format("; the nearest one is \"{}\"", nearest)));
     }
   };
   require(config.rows, keys, "rows", "config key");
@@ -95,10 +96,13 @@ void check_shared_names(const RunCollection& collection, const ReportConfig& con
   const auto require = [](const std::string& name, const std::set<std::string>& known, const char* where, const char* what) {
     if (known.contains(name)) return;
     const std::string nearest = nearest_name(name, {known.begin(), known.end()});
-    throw ConfigError(fmt::format("{}: no run has the {} \"{}\"{}", where, what, name, nearest.empty() ? "" : fmt::format("; the nearest one is \"{}\"", nearest)));
+    throw ConfigError(
+        fmt::format("{}: no run has the {} \"{}\"{}", where, what, name, nearest.empty() ? "" : fmt::format("; the nearest one is \"{}\"", nearest)));
   };
   const ReportConfig usual;
-  const auto is_usual = [](const std::vector<std::string>& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  const auto is_usual = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
   for (const std::string& key : config.over)
     if (!is_usual(usual.over, key)) require(key, keys, "over", "config key");
   for (const std::string& key : config.task)
@@ -107,7 +111,8 @@ void check_shared_names(const RunCollection& collection, const ReportConfig& con
   for (const std::string& name : config.lower_is_better) require(name, metrics, "lower_is_better", "number");
   for (const std::string& label : config.labels) {
     const size_t equals = label.find('=');
-    if (equals == std::string::npos || equals == 0) throw ConfigError(fmt::format("labels: \"{}\", wanted NAME=LABEL, for example \"dts=Tree sampling\"", label));
+    if (equals == std::string::npos || equals == 0)
+      throw ConfigError(fmt::format("labels: \"{}\", wanted NAME=LABEL, for example \"dts=Tree sampling\"", label));
     require(label.substr(0, equals), labelled, "labels", "key, value, number or curve");
   }
 }
@@ -152,19 +157,22 @@ void append_unmatched(std::vector<Block>& blocks, const References& references, 
     if (used[r]) continue;
     std::vector<std::string> values;
     for (const PublishedValue& value : references.rows[r].values) {
-      values.push_back(fmt::format("{} {}", metric_info(value.metric).label, format_statistic({value.mean, value.deviation, 1}, metric_info(value.metric).display)));
+      values.push_back(
+          fmt::format("{} {}", metric_info(value.metric).label, format_statistic({value.mean, value.deviation, 1}, metric_info(value.metric).display)));
     }
     lines.push_back(fmt::format("{}: {}", references.rows[r].name, fmt::join(values, "; ")));
   }
   if (lines.empty()) return;
   blocks.push_back(Heading{2, "Published numbers without a run here"});
-  blocks.push_back(Paragraph{fmt::format("Source: {}.{}{} These numbers are not linden's.", references.source, references.note.empty() ? "" : " ", references.note), true});
+  blocks.push_back(
+      Paragraph{fmt::format("Source: {}.{}{} These numbers are not linden's.", references.source, references.note.empty() ? "" : " ", references.note), true});
   blocks.push_back(BulletList{lines});
 }
 
 std::string how_to_read(const Runs& runs) {
   const auto any = [&](std::vector<std::string> methods) {
-    return std::any_of(runs.begin(), runs.end(), [&](const RunRecord* run) { return std::find(methods.begin(), methods.end(), run->text("method.type")) != methods.end(); });
+    return std::any_of(runs.begin(), runs.end(),
+                       [&](const RunRecord* run) { return std::find(methods.begin(), methods.end(), run->text("method.type")) != methods.end(); });
   };
   std::string text =
       "NFE counts calls of the prior's network on one sample: the budget in which methods are compared. The log reward is what a run was "
@@ -221,9 +229,11 @@ Document make_report(const RunCollection& collection, const ReportConfig& config
       append(document.blocks, command == "align" ? align_section(title, task, context) : plain_section(title, task, context));
     }
   }
-  document.subtitle = fmt::format("{} from {}{}.", plural(num_runs, "run"), fmt::join(config.runs, ", "),
-                                  collection.broken.empty() ? "" : fmt::format("; {} could not be read and {} listed at the end",
-                                                                               plural(collection.broken.size(), "run"), collection.broken.size() == 1 ? "is" : "are"));
+  document.subtitle =
+      fmt::format("{} from {}{}.", plural(num_runs, "run"), fmt::join(config.runs, ", "),
+                  collection.broken.empty() ? ""
+                                            : fmt::format("; {} could not be read and {} listed at the end", plural(collection.broken.size(), "run"),
+                                                          collection.broken.size() == 1 ? "is" : "are"));
   append_unmatched(document.blocks, references, used);
   append_problems(document.blocks, collection, problems);
   return document;

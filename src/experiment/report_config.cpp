@@ -12,7 +12,10 @@ void visit_fields(FieldVisitor& v, ReportConfig& c) {
   visit(v, Field("columns", "numbers of summary.json that make columns; empty: the usual ones of the command"), c.columns);
   visit(v, Field("over", "config keys that are averaged over: seed, reward.digit ..."), c.over);
   visit(v, Field("axis", "what curves are drawn against: nfe, wall_seconds, or a column of curve.csv or metrics.csv"), c.axis);
-  visit(v, Field("curves", "columns of curve.csv (or metrics.csv) that are drawn; of commands other than align the losses and the accuracy, unless others are named"), c.curves);
+  visit(v,
+        Field("curves",
+              "columns of curve.csv (or metrics.csv) that are drawn; of commands other than align the losses and the accuracy, unless others are named"),
+        c.curves);
   visit(v, Field("tolerance", "values within this fraction of the best are marked, and called a tie").between(0, 1), c.tolerance);
   visit(v, Field("higher_is_better", "columns in which higher is better, over what linden knows"), c.higher_is_better);
   visit(v, Field("lower_is_better", "columns in which lower is better, over what linden knows"), c.lower_is_better);

@@ -95,7 +95,7 @@ Figure curve_figure(const Table& table, const SectionContext& context) {
     Rows rows;
     for (const TableRow* row : largest_budgets(table)) {
       or_note(context, *row->runs.front(), [&] {
-        for (const RunRecord* run : row->runs) run_curve(*run, quantity, context.config->axis);   // a damaged file ends here
+        for (const RunRecord* run : row->runs) run_curve(*run, quantity, context.config->axis);  // a damaged file ends here
         rows.push_back(row);
       });
     }
@@ -209,7 +209,7 @@ std::vector<Block> plain_section(const std::string& title, const std::vector<con
   std::vector<Block> blocks = {Heading{2, title}};
   const Rows rows = rows_of(table);
   Figure curves, pictures;
-  const bool chosen = context.config->curves != ReportConfig().curves;   // the usual ones are of `linden align`
+  const bool chosen = context.config->curves != ReportConfig().curves;  // the usual ones are of `linden align`
   const std::vector<std::string> quantities = chosen ? context.config->curves : std::vector<std::string>{"loss", "train_loss", "test_loss", "test_accuracy"};
   for (const std::string& quantity : quantities) {
     Rows readable;

@@ -14,8 +14,8 @@ struct SectionContext {
   const ReportConfig* config = nullptr;
   const References* references = nullptr;
   std::vector<bool>* used_references = nullptr;
-  std::vector<std::string>* problems = nullptr;   // what could not be shown, with the reason
-  std::string stem;                               // unique start of the section's picture names
+  std::vector<std::string>* problems = nullptr;  // what could not be shown, with the reason
+  std::string stem;                              // unique start of the section's picture names
 };
 
 // A task of `linden align`: findings, table, samples side by side, curves, the tree.

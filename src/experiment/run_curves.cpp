@@ -38,13 +38,13 @@ Curve run_curve(const RunRecord& run, const std::string& quantity, const std::st
   Curve curve;
   for (const char* name : {"curve.csv", "metrics.csv"}) {
     const fs::path file = run.folder() / name;
-    if (!fs::exists(file) || fs::file_size(file) == 0) continue;   // a run that logged nothing leaves an empty file
+    if (!fs::exists(file) || fs::file_size(file) == 0) continue;  // a run that logged nothing leaves an empty file
     const CsvColumns columns = read_csv_columns(file);
     const std::vector<double>*x = find_axis(columns, axis), *y = columns.find(quantity);
     if (!x || !y) continue;
     for (size_t i = 0; i < x->size(); ++i) {
       if (!std::isfinite((*x)[i]) || !std::isfinite((*y)[i])) continue;
-      if (!curve.x.empty() && (*x)[i] <= curve.x.back()) continue;   // an axis only grows
+      if (!curve.x.empty() && (*x)[i] <= curve.x.back()) continue;  // an axis only grows
       curve.x.push_back((*x)[i]);
       curve.y.push_back((*y)[i]);
     }
@@ -111,7 +111,7 @@ CurveFigure row_curves(const std::vector<const TableRow*>& rows, const std::stri
       largest = std::max(largest, x);
     }
   }
-  constexpr double kWideRange = 20;   // budgets that span more than this are seen on a logarithmic axis
+  constexpr double kWideRange = 20;  // budgets that span more than this are seen on a logarithmic axis
   figure.x.logarithmic = largest > kWideRange * smallest;
   return figure;
 }

@@ -164,7 +164,7 @@ RunCollection collect_runs(const std::vector<fs::path>& roots) {
   check_input(!roots.empty(), "no folder of runs was named; give one or more: linden report runs/quickstart --output report");
   RunCollection collection;
   size_t num_searched = 0;
-  std::set<fs::path> seen;   // a folder named twice counts once
+  std::set<fs::path> seen;  // a folder named twice counts once
   for (const fs::path& root : roots) {
     check_input(fs::is_directory(root), "{}: there is no such folder; name a folder that holds run folders", root.string());
     for (const fs::path& folder : folders_under(root)) {
@@ -174,17 +174,15 @@ RunCollection collect_runs(const std::vector<fs::path>& roots) {
       try {
         RunRecord record(folder, name);
         if (record.command() != "sweep" && record.command() != "report") collection.runs.push_back(std::move(record));
-      } catch (const InputError& error) {
-        collection.broken.push_back({name, error.what()});
-      }
+      } catch (const InputError& error) { collection.broken.push_back({name, error.what()}); }
     }
   }
   check_input(!collection.runs.empty() || !collection.broken.empty(),
               "{}: no run found in {} folder(s). A run is a folder with config.json and summary.json, as `linden align` or "
               "`linden train` leaves behind",
               roots.front().string(), num_searched);
-  check_input(!collection.runs.empty(), "{}: none of the {} run folder(s) can be reported:{}", roots.front().string(),
-              collection.broken.size(), list_of(collection.broken));
+  check_input(!collection.runs.empty(), "{}: none of the {} run folder(s) can be reported:{}", roots.front().string(), collection.broken.size(),
+              list_of(collection.broken));
   return collection;
 }
 

@@ -17,9 +17,9 @@ class RunRecord {
   RunRecord(const std::filesystem::path& folder, std::string name);
 
   const std::filesystem::path& folder() const { return folder_; }
-  const std::string& name() const { return name_; }         // relative to the folder that was searched
+  const std::string& name() const { return name_; }  // relative to the folder that was searched
   const std::string& command() const { return command_; }
-  const std::string& stopped() const { return stopped_; }   // what the detector said that stopped the run; "": it finished
+  const std::string& stopped() const { return stopped_; }  // what the detector said that stopped the run; "": it finished
   // What was asked for: the config's value of a key ("method.type"), else the summary's; "" if neither has it.
   // The key "run" is the run's name.
   std::string text(const std::string& key) const;
@@ -43,7 +43,7 @@ struct BrokenRun {
 };
 
 struct RunCollection {
-  std::vector<RunRecord> runs;       // sorted by folder
+  std::vector<RunRecord> runs;  // sorted by folder
   std::vector<BrokenRun> broken;
 };
 

@@ -18,7 +18,7 @@ namespace {
 std::string image_grid(const at::Tensor& samples, int64_t count) {
   const int64_t shown = std::min(count, samples.size(0));
   const auto columns = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(shown))));
-  constexpr int64_t kWanted = 300;   // pixels across, so that grids of different images look alike
+  constexpr int64_t kWanted = 300;  // pixels across, so that grids of different images look alike
   const int64_t scale = std::max<int64_t>(1, kWanted / (columns * samples.size(3)));
   return encode_png(contact_sheet(samples.narrow(0, 0, shown), columns, scale, 2));
 }

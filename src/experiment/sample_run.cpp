@@ -42,7 +42,8 @@ void visit_fields(FieldVisitor& v, SampleConfig& c) {
   visit(v, Field("sampler", "how one step goes"), c.sampler);
   visit(v, Field("executor", "how steps run on the device"), c.executor);
   visit(v, Field("judge", "an independent reader of the samples"), c.judge);
-  visit(v, Field("captions", "video prior: what the clips show, in turn; without captions and file: prior.caption, else every caption of moving digits"), c.captions);
+  visit(v, Field("captions", "video prior: what the clips show, in turn; without captions and file: prior.caption, else every caption of moving digits"),
+        c.captions);
   visit(v, Field("caption_file", "the same, one a line"), c.caption_file);
   visit(v, Field("clips", "video prior: who measures the clips against their captions and real ones"), c.clips);
   visit(v, Field("frame_ms", "video prior: how long a frame is shown in animations").between(1, 65535).changeable(), c.frame_ms);
@@ -92,7 +93,8 @@ void run_sample(SampleConfig config, const RunOptions& options) {
       save_samples(run, at::cat(parts), config.run.seed);
       saved = Clock::now();
     }
-    if (interrupt_requested()) throw Interrupted(fmt::format("interrupted after {} samples, which are saved in {}: --resume goes on", done, run.path().string()));
+    if (interrupt_requested())
+      throw Interrupted(fmt::format("interrupted after {} samples, which are saved in {}: --resume goes on", done, run.path().string()));
   }
   progress.finish();
   SampleSummary summary;

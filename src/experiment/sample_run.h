@@ -17,7 +17,7 @@ struct SampleConfig {
   PriorSamplerConfig sampler;
   ExecutorConfig executor;
   JudgeConfig judge;
-  std::vector<std::string> captions;   // of a video prior
+  std::vector<std::string> captions;  // of a video prior
   std::string caption_file;
   ClipJudgeConfig clips;
   int64_t frame_ms = 150;
@@ -32,11 +32,11 @@ struct SampleSummary {
   int64_t num_samples = 0, nfe = 0, network_calls = 0;
   double sampling_seconds = 0, nfe_per_second = 0;
   std::string judge;
-  double confident_share = 0;          // share in which the judge gives some class at least 0.9
-  double diversity = 0;                // mean pairwise cosine distance of the judge's features
-  JudgedDistances frechet;             // with judge.reference
-  std::vector<double> class_shares;    // what the judge reads
-  bool has_clips = false;              // clips were measured
+  double confident_share = 0;        // share in which the judge gives some class at least 0.9
+  double diversity = 0;              // mean pairwise cosine distance of the judge's features
+  JudgedDistances frechet;           // with judge.reference
+  std::vector<double> class_shares;  // what the judge reads
+  bool has_clips = false;            // clips were measured
   ClipSummary clips;
 };
 void visit_fields(FieldVisitor& v, SampleSummary& c);

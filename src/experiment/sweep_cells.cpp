@@ -81,7 +81,11 @@ std::string without_origin(std::string message, const std::vector<std::string>& 
 class Expansion {
  public:
   Expansion(const SweepConfig& config, const SweepTarget& target, const BaseConfigs& base)
-      : config_(config), target_(target), base_(base), short_keys_(short_keys(config)), ignored_(where_keys(config)) {}
+      : config_(config),
+        target_(target),
+        base_(base),
+        short_keys_(short_keys(config)),
+        ignored_(where_keys(config)) {}
 
   SweepCells run() {
     std::vector<Draft> drafts = with_axes({{{}, config_.set}}, config_.axes);
@@ -196,7 +200,9 @@ class Expansion {
       if (cells.empty() || known.contains(key)) continue;
       const auto inside = known.lower_bound(key + ".");
       require(inside == known.end() || !inside->starts_with(key + "."), "{}: {} is an object; compare a key inside it, for example {}", condition.place, key,
-              known.contains(key + ".type") ? key + ".type" : inside == known.end() ? "" : *inside);
+              known.contains(key + ".type") ? key + ".type"
+              : inside == known.end()       ? ""
+                                            : *inside);
       const std::string nearest = nearest_name(key, {known.begin(), known.end()});
       require(false, "{}: no cell has the key {}{}", condition.place, key, nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest));
     }

@@ -15,27 +15,27 @@ namespace linden {
 
 // What a sweep knows of the command that it runs.
 struct SweepTarget {
-  std::string command;                                     // "align", "bench sampler"
-  std::function<std::unique_ptr<ConfigRef>()> config;      // its defaults
-  bool can_resume = false;                                 // it takes --resume
+  std::string command;                                 // "align", "bench sampler"
+  std::function<std::unique_ptr<ConfigRef>()> config;  // its defaults
+  bool can_resume = false;                             // it takes --resume
 };
 
 // The resolved base config of a file as the sweep names it.
 using BaseConfigs = std::function<std::unique_ptr<ConfigRef>(const std::string& file)>;
 
 struct SweepCell {
-  std::string name;                                        // "nfe=500,seed=1": a folder's name
-  std::string hash;                                        // of what runs, not of where (output, device, threads)
-  std::vector<std::pair<std::string, std::string>> values; // axis key -> label
-  std::string base;                                        // its base config, as the sweep names it
+  std::string name;                                         // "nfe=500,seed=1": a folder's name
+  std::string hash;                                         // of what runs, not of where (output, device, threads)
+  std::vector<std::pair<std::string, std::string>> values;  // axis key -> label
+  std::string base;                                         // its base config, as the sweep names it
   std::shared_ptr<ConfigRef> config;
-  std::vector<ConfigLeaf> leaves;                          // of config, and "config": the base
-  double nfe() const;                                      // the config's budget; NaN if it has none
+  std::vector<ConfigLeaf> leaves;  // of config, and "config": the base
+  double nfe() const;              // the config's budget; NaN if it has none
 };
 
 struct SweepCells {
-  std::vector<SweepCell> cells;                            // in the order of the grid, the first axis slowest
-  std::vector<std::string> warnings;                       // conditions that match no cell
+  std::vector<SweepCell> cells;       // in the order of the grid, the first axis slowest
+  std::vector<std::string> warnings;  // conditions that match no cell
 };
 
 // Throws ConfigError, always with the sweep's file: a cell whose config the command refuses (unknown key, wrong type, out

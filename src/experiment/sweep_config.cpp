@@ -29,7 +29,8 @@ std::string label_word(const std::string& text) {
   std::string word;
   const bool from_end = text.size() > kLongestLabel && text.find('/') != std::string::npos;
   for (const char c : text.substr(from_end ? text.size() - kLongestLabel : 0, kLongestLabel)) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c != '\0' && std::string("._+-").find(c) != std::string::npos);
+    const bool plain =
+        (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c != '\0' && std::string("._+-").find(c) != std::string::npos);
     word += plain ? c : '_';
   }
   return word.empty() ? "empty" : word;
@@ -127,10 +128,8 @@ class SweepReader {
   // "config": a file, or a list of files, which is then the first axis. It may also stand among the axes.
   void read_base(const Json& json) {
     if (!json.contains("config")) return;
-    if (json["config"].is_array())
-      config_.axes.push_back(axis("config", "config", json["config"]));
-    else
-      config_.config = text(json, "config");
+    if (json["config"].is_array()) config_.axes.push_back(axis("config", "config", json["config"]));
+    else config_.config = text(json, "config");
   }
 
   void read_assignments(const Json& json, const std::string& place, SweepAssignments& out) const {
@@ -241,13 +240,15 @@ class SweepReader {
 
   void read_skip(const Json& json) {
     if (!json.contains("skip")) return;
-    require(json["skip"].is_array(), "skip is {}, wanted a list of conditions, for example [{{\"method.type\": \"dts\", \"nfe\": 500}}]", json["skip"].dump().substr(0, 80));
+    require(json["skip"].is_array(), "skip is {}, wanted a list of conditions, for example [{{\"method.type\": \"dts\", \"nfe\": 500}}]",
+            json["skip"].dump().substr(0, 80));
     for (size_t i = 0; i < json["skip"].size(); ++i) config_.skip.push_back(condition(json["skip"][i], fmt::format("skip[{}]", i)));
   }
 
   int64_t integer(const Json& json, const std::string& key, int64_t low, int64_t high, int64_t fallback) const {
     if (!json.contains(key)) return fallback;
-    const bool fits = json[key].is_number_integer() && json[key].get<double>() >= static_cast<double>(low) && json[key].get<double>() <= static_cast<double>(high);
+    const bool fits =
+        json[key].is_number_integer() && json[key].get<double>() >= static_cast<double>(low) && json[key].get<double>() <= static_cast<double>(high);
     require(fits, "{} is {} (allowed: {}..{})", key, json[key].dump().substr(0, 80), low, high);
     return json[key].get<int64_t>();
   }
@@ -292,7 +293,7 @@ class SweepReader {
   }
 
   SweepConfig config_;
-  std::map<std::string, std::string> given_;   // key -> place
+  std::map<std::string, std::string> given_;  // key -> place
 };
 
 }  // namespace
@@ -305,8 +306,7 @@ void add_assignments(SweepConfig& config, const std::vector<std::string>& assign
   };
   for (const std::string& assignment : assignments) {
     const auto equals = assignment.find('=');
-    if (equals == std::string::npos || equals == 0)
-      throw ConfigError(fmt::format("--set {}: wanted KEY=VALUE, for example --set num_samples=100", assignment));
+    if (equals == std::string::npos || equals == 0) throw ConfigError(fmt::format("--set {}: wanted KEY=VALUE, for example --set num_samples=100", assignment));
     const std::string key = assignment.substr(0, equals), text = assignment.substr(equals + 1);
     // "method.type" is decided by an axis over whole methods, too.
     const std::string decided = key.ends_with(".type") ? key.substr(0, key.size() - 5) : key;

@@ -55,7 +55,8 @@ fs::path base_config_file(const SweepConfig& config, const std::string& name) {
   const fs::path beside = config.file.parent_path() / name;
   if (fs::exists(beside) || fs::path(name).is_absolute()) return beside;
   if (fs::exists(name)) return name;
-  throw ConfigError(fmt::format("{}: config is \"{}\", but there is neither {} nor {} in the working directory", config.file.string(), name, beside.string(), name));
+  throw ConfigError(
+      fmt::format("{}: config is \"{}\", but there is neither {} nor {} in the working directory", config.file.string(), name, beside.string(), name));
 }
 
 const FrozenCell* SweepManifest::find(const std::string& name) const {
@@ -88,9 +89,7 @@ SweepManifest SweepFolder::manifest() const {
       for (const auto& [key, label] : cell.at("axes").items()) frozen.values.emplace_back(key, label.get<std::string>());
       manifest.cells.push_back(std::move(frozen));
     }
-  } catch (const Json::exception& error) {
-    throw InputError(fmt::format("{}: this is not the manifest of a sweep: {}", file.string(), error.what()));
-  }
+  } catch (const Json::exception& error) { throw InputError(fmt::format("{}: this is not the manifest of a sweep: {}", file.string(), error.what())); }
   return manifest;
 }
 
@@ -110,22 +109,25 @@ BaseConfigs SweepFolder::base_configs(const SweepConfig& config, const SweepTarg
   };
 }
 
-void SweepFolder::require_unchanged(const std::vector<SweepCell>& cells, const SweepConfig& config, const SweepTarget& target, const SweepManifest& frozen) const {
-  check_input(frozen.command.empty() || frozen.command == target.command, "{}: this folder holds a sweep of `linden {}`, not of `linden {}`; choose another --output",
-              path_.string(), frozen.command, target.command);
+void SweepFolder::require_unchanged(const std::vector<SweepCell>& cells, const SweepConfig& config, const SweepTarget& target,
+                                    const SweepManifest& frozen) const {
+  check_input(frozen.command.empty() || frozen.command == target.command,
+              "{}: this folder holds a sweep of `linden {}`, not of `linden {}`; choose another --output", path_.string(), frozen.command, target.command);
   const std::vector<std::string> ignored = where_keys(config);
   for (const SweepCell& cell : cells) {
     if (!frozen.find(cell.name)) continue;
     const std::unique_ptr<ConfigRef> stored = config_in(config_of(cell.name), target);
     for (const ConfigDifference& difference : config_difference(*stored, *cell.config)) {
       if (holds(ignored, difference.key)) continue;
-      throw ConfigError(fmt::format("{}: {} is {} there and {} now for the cell {}, which is frozen in {}; set it back, or choose another --output for a new sweep",
-                                    config.file.string(), difference.key, difference.left, difference.right, cell.name, path_.string()));
+      throw ConfigError(
+          fmt::format("{}: {} is {} there and {} now for the cell {}, which is frozen in {}; set it back, or choose another --output for a new sweep",
+                      config.file.string(), difference.key, difference.left, difference.right, cell.name, path_.string()));
     }
   }
 }
 
-SweepManifest SweepFolder::freeze(const std::vector<SweepCell>& cells, const SweepConfig& config, const SweepTarget& target, const SweepManifest& frozen) const {
+SweepManifest SweepFolder::freeze(const std::vector<SweepCell>& cells, const SweepConfig& config, const SweepTarget& target,
+                                  const SweepManifest& frozen) const {
   for (const char* folder : {"sources", "configs", "cells", "logs"}) fs::create_directories(path_ / folder);
   SweepManifest manifest;
   manifest.command = target.command;
@@ -188,13 +190,11 @@ CellState SweepFolder::state_of(const std::string& cell, const std::string& hash
   try {
     const std::unique_ptr<ConfigRef> config = config_in(run / "config.json", target);
     if (config_hash(target.command, config_leaves(*config), ignored) != hash) return CellState::kUnusable;
-  } catch (const InputError&) {
-    return CellState::kUnusable;
-  }
+  } catch (const InputError&) { return CellState::kUnusable; }
   try {
     if (fs::exists(run / "summary.json") && !flatten_json(run / "summary.json").empty()) return CellState::kDone;
   } catch (const InputError&) {
-    return CellState::kUnusable;   // damaged: what it measured is lost
+    return CellState::kUnusable;  // damaged: what it measured is lost
   }
   return target.can_resume && has_results(run) ? CellState::kBegun : CellState::kUnusable;
 }

@@ -34,10 +34,10 @@ struct SweepManifest {
 };
 
 enum class CellState {
-  kNew,        // nothing there
-  kBegun,      // a folder with something to resume from
-  kUnusable,   // a folder that cannot be resumed: it is moved away and the cell begun anew
-  kDone,       // summary.json, of this very config
+  kNew,       // nothing there
+  kBegun,     // a folder with something to resume from
+  kUnusable,  // a folder that cannot be resumed: it is moved away and the cell begun anew
+  kDone,      // summary.json, of this very config
 };
 
 class SweepFolder {
@@ -50,8 +50,8 @@ class SweepFolder {
   std::filesystem::path log_of(const std::string& cell) const { return path_ / "logs" / (cell + ".log"); }
   const Journal& journal() const { return journal_; }
 
-  bool exists() const;         // was a sweep begun here?
-  bool is_frozen() const;      // is there a manifest?
+  bool exists() const;     // was a sweep begun here?
+  bool is_frozen() const;  // is there a manifest?
   // InputError: the folder holds something else; it holds a sweep and `resume` is not asked for; it holds none and it is.
   void require_usable(bool resume) const;
   SweepManifest manifest() const;  // InputError: unreadable

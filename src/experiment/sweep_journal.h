@@ -14,11 +14,11 @@ namespace linden {
 // the end); aside (the cell's folder was moved away).
 struct JournalEvent {
   std::string event, cell, hash;
-  int64_t attempt = 0;          // counts the starts of the cell, from 1
-  bool resumed = false;         // start: with --resume
-  std::string result, detail;   // detail: "exit code 2"
-  double seconds = 0;           // end: since the start
-  std::string time;             // local
+  int64_t attempt = 0;         // counts the starts of the cell, from 1
+  bool resumed = false;        // start: with --resume
+  std::string result, detail;  // detail: "exit code 2"
+  double seconds = 0;          // end: since the start
+  std::string time;            // local
 };
 void visit_fields(FieldVisitor& v, JournalEvent& e);
 

@@ -28,8 +28,7 @@ std::string holder(const fs::path& lock) {
   const std::string text = read_text_file(lock);
   const long pid = std::strtol(text.c_str(), nullptr, 10);
   const bool alive = pid > 0 && (kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM);
-  return alive ? fmt::format("another sweep (process {}) is working in this folder", pid)
-               : "a cell of an earlier sweep is still running in this folder";
+  return alive ? fmt::format("another sweep (process {}) is working in this folder", pid) : "a cell of an earlier sweep is still running in this folder";
 }
 
 // 0, or errno: EWOULDBLOCK if somebody else holds it.

@@ -17,7 +17,7 @@ namespace {
 // What the journal says of one cell.
 struct History {
   int64_t starts = 0;
-  double seconds = 0;        // of the attempts that ended
+  double seconds = 0;  // of the attempts that ended
   bool last_resumed = false, last_failed = false, ended = false;
 };
 
@@ -47,7 +47,8 @@ std::vector<size_t> cells_like(const SweepPlan& plan, const std::string& pattern
     if (names.back() == pattern || fnmatch(pattern.c_str(), names.back().c_str(), 0) == 0) found.push_back(i);
   }
   const std::string nearest = nearest_name(pattern, names);
-  check_input(!found.empty(), "--{} {}: no cell has this name{}; --dry-run lists them", option, pattern, nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest));
+  check_input(!found.empty(), "--{} {}: no cell has this name{}; --dry-run lists them", option, pattern,
+              nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest));
   return found;
 }
 
@@ -129,7 +130,8 @@ std::string describe_sweep(const SweepConfig& config, const SweepTarget& target,
   if (plan.progress.size() > num_cells) text += fmt::format("not in the grid {} (kept)\n", plan.progress.size() - num_cells);
   if (std::isfinite(nfe) && nfe > 0) text += fmt::format("NFE to run      {:.0f}\n", nfe);
   const double seconds = estimate_seconds(plan.progress, config.processes);
-  if (std::isfinite(seconds) && !plan.to_run.empty()) text += fmt::format("time            about {} (from the cells that are done)\n", format_duration(seconds));
+  if (std::isfinite(seconds) && !plan.to_run.empty())
+    text += fmt::format("time            about {} (from the cells that are done)\n", format_duration(seconds));
   return text;
 }
 

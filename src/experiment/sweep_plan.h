@@ -11,12 +11,12 @@
 namespace linden {
 
 struct SweepPlan {
-  SweepManifest frozen;                  // what the folder held before; empty for a new one
-  std::vector<SweepCell> cells;          // of the grid
-  std::vector<CellProgress> progress;    // of `cells`, in their order, then of cells that are no longer in the grid
-  std::vector<bool> attempt_failed_resumed;   // of `cells`: the last attempt resumed and failed: the next begins anew
-  std::vector<bool> end_unknown;         // of `cells`: done, though the journal has no end: the sweep was killed first
-  std::vector<size_t> to_run;            // into `cells`
+  SweepManifest frozen;                      // what the folder held before; empty for a new one
+  std::vector<SweepCell> cells;              // of the grid
+  std::vector<CellProgress> progress;        // of `cells`, in their order, then of cells that are no longer in the grid
+  std::vector<bool> attempt_failed_resumed;  // of `cells`: the last attempt resumed and failed: the next begins anew
+  std::vector<bool> end_unknown;             // of `cells`: done, though the journal has no end: the sweep was killed first
+  std::vector<size_t> to_run;                // into `cells`
   std::vector<std::string> warnings;
 };
 

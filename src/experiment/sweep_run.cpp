@@ -29,10 +29,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kDrawInterval = 0.2;     // seconds between two status lines
-constexpr double kStatusInterval = 2.0;   // seconds between two writings of status.json while nothing ends
-constexpr int kInputErrorCode = 2;        // a cell that was begun anew and ends so would end so again
-constexpr int kInterruptedCode = 130;     // it saved and stopped
+constexpr double kDrawInterval = 0.2;    // seconds between two status lines
+constexpr double kStatusInterval = 2.0;  // seconds between two writings of status.json while nothing ends
+constexpr int kInputErrorCode = 2;       // a cell that was begun anew and ends so would end so again
+constexpr int kInterruptedCode = 130;    // it saved and stopped
 constexpr const char* kAttemptLine = "--- attempt ";
 constexpr const char* kVisibleGpus = "CUDA_VISIBLE_DEVICES";
 
@@ -61,7 +61,12 @@ std::string last_lines(const fs::path& log) {
 class SweepRunner {
  public:
   SweepRunner(const SweepConfig& config, const SweepTarget& target, const SweepOptions& options, const SweepFolder& folder, SweepPlan plan)
-      : config_(config), target_(target), options_(options), folder_(folder), plan_(std::move(plan)), ignored_(where_keys(config)),
+      : config_(config),
+        target_(target),
+        options_(options),
+        folder_(folder),
+        plan_(std::move(plan)),
+        ignored_(where_keys(config)),
         left_(plan_.to_run.begin(), plan_.to_run.end()),
         processes_(std::max<int64_t>(1, std::min<int64_t>(config.processes, static_cast<int64_t>(left_.size())))),
         gpus_(gpu_names(std::getenv(kVisibleGpus), config.gpus)) {}
@@ -88,7 +93,7 @@ class SweepRunner {
     Clock::time_point start;
     int64_t attempt;
     bool resumed;
-    size_t gpu;   // into gpus_
+    size_t gpu;  // into gpus_
   };
 
   SweepStatus status() const { return sweep_status(plan_.progress, processes_, seconds_since(start_)); }
@@ -127,7 +132,8 @@ class SweepRunner {
     write_event("start", index, progress.attempts, resume);
     const size_t gpu = free_gpu();
     const ProcessRequest request = request_for(index, resume, gpu);
-    std::ofstream(request.log, std::ios::app) << kAttemptLine << progress.attempts << ": linden " << fmt::format("{}", fmt::join(request.arguments, " ")) << "\n";
+    std::ofstream(request.log, std::ios::app) << kAttemptLine << progress.attempts << ": linden " << fmt::format("{}", fmt::join(request.arguments, " "))
+                                              << "\n";
     running_[pool_.start(request)] = {index, Clock::now(), progress.attempts, resume, gpu};
     progress.stage = CellStage::kRunning;
     progress.seconds = 0;
@@ -157,7 +163,7 @@ class SweepRunner {
     request.arguments.push_back(folder_.config_of(cell.name).string());
     request.arguments.insert(request.arguments.end(), {"--output", folder_.run_of(cell.name).string()});
     if (resume) request.arguments.push_back("--resume");
-    if (!gpus_.empty()) request.environment.emplace_back(kVisibleGpus, gpus_[gpu]);   // there it is cuda:0
+    if (!gpus_.empty()) request.environment.emplace_back(kVisibleGpus, gpus_[gpu]);  // there it is cuda:0
     const ConfigLeaf* threads = find_leaf(cell.leaves, "threads");
     if (config_.processes > 1 && threads && threads->text == "0") {  // by the config, not by how many are left: the same after --resume
       const int64_t share = std::max<int64_t>(1, available_cores() / config_.processes);
@@ -186,7 +192,8 @@ class SweepRunner {
     write_event("end", running.cell, running.attempt, running.resumed, result, ended.describe(), seconds_since(running.start));
     if (progress.stage == CellStage::kFailed) handle_failure(running, ended);
     const SweepStatus now = status();
-    log_info("{} {}  ({})", cell.name, done ? "done in " + format_duration(progress.seconds) : fmt::format("{}: {}", result, ended.describe()), status_line(now));
+    log_info("{} {}  ({})", cell.name, done ? "done in " + format_duration(progress.seconds) : fmt::format("{}: {}", result, ended.describe()),
+             status_line(now));
     write_status("running");
   }
 
@@ -245,7 +252,8 @@ class SweepRunner {
                                            now.num_done, now.num_left, list));
     }
     if (now.num_left > 0) {
-      log_info("{} of {} cells are done in {}: --resume without {} runs the rest", now.num_done, now.num_cells, path, options_.only.empty() ? "--retry" : "--only");
+      log_info("{} of {} cells are done in {}: --resume without {} runs the rest", now.num_done, now.num_cells, path,
+               options_.only.empty() ? "--retry" : "--only");
       return;
     }
     write_summary(now);
@@ -257,8 +265,9 @@ class SweepRunner {
   void write_summary(const SweepStatus& now) const {
     double seconds = 0;
     for (const CellProgress& cell : plan_.progress) seconds += cell.seconds;
-    write_file_atomically(folder_.path() / "summary.json", fmt::format("{{\n  \"command\": \"sweep\",\n  \"of\": \"{}\",\n  \"num_cells\": {},\n  \"wall_seconds\": {}\n}}\n",
-                                                                       target_.command, now.num_cells, seconds));
+    write_file_atomically(folder_.path() / "summary.json",
+                          fmt::format("{{\n  \"command\": \"sweep\",\n  \"of\": \"{}\",\n  \"num_cells\": {},\n  \"wall_seconds\": {}\n}}\n", target_.command,
+                                      now.num_cells, seconds));
   }
 
   const SweepConfig& config_;
@@ -267,12 +276,12 @@ class SweepRunner {
   const SweepFolder& folder_;
   SweepPlan plan_;
   std::vector<std::string> ignored_;
-  std::deque<size_t> left_;                  // into plan_.cells
+  std::deque<size_t> left_;  // into plan_.cells
   int64_t processes_;
-  std::vector<std::string> gpus_;            // empty: each cell sees what this process sees
+  std::vector<std::string> gpus_;  // empty: each cell sees what this process sees
   ProcessPool pool_;
   std::map<pid_t, Running> running_;
-  std::map<size_t, int64_t> failures_;       // of a cell in this sweep process
+  std::map<size_t, int64_t> failures_;  // of a cell in this sweep process
   bool stopping_ = false;
   Clock::time_point start_ = Clock::now(), written_ = start_;
 };
@@ -280,7 +289,8 @@ class SweepRunner {
 }  // namespace
 
 void run_sweep(const SweepConfig& config, const SweepTarget& target, const SweepOptions& options) {
-  check_input(config.gpus == 0 || config.gpus <= num_cards(), "{}: gpus is {}, but this machine has {} CUDA card(s) that linden can use", config.file.string(), config.gpus, num_cards());
+  check_input(config.gpus == 0 || config.gpus <= num_cards(), "{}: gpus is {}, but this machine has {} CUDA card(s) that linden can use", config.file.string(),
+              config.gpus, num_cards());
   const SweepFolder folder(options.output);
   folder.require_usable(options.resume);
   std::unique_ptr<SweepLock> lock;
@@ -293,8 +303,8 @@ void run_sweep(const SweepConfig& config, const SweepTarget& target, const Sweep
   folder.freeze(plan.cells, config, target, plan.frozen);
   log_to_folder(folder.path());
   for (const std::string& warning : plan.warnings) log_warning("{}", warning);
-  log_info("{}: {} cells of linden {}, {} to run, {} at once, in {}", config.file.string(), plan.cells.size(), target.command, plan.to_run.size(), config.processes,
-           folder.path().string());
+  log_info("{}: {} cells of linden {}, {} to run, {} at once, in {}", config.file.string(), plan.cells.size(), target.command, plan.to_run.size(),
+           config.processes, folder.path().string());
   SweepRunner(config, target, options, folder, std::move(plan)).run();
   log_to_folder("");
 }

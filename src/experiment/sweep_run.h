@@ -12,8 +12,8 @@ namespace linden {
 struct SweepOptions {
   std::filesystem::path output;
   bool resume = false;
-  std::string retry;           // name or pattern of the cells to run again; empty: what is missing
-  std::string only;            // name or pattern of the cells that may run this time; empty: all
+  std::string retry;  // name or pattern of the cells to run again; empty: what is missing
+  std::string only;   // name or pattern of the cells that may run this time; empty: all
 };
 
 // Checks and freezes every cell, then runs what is not done. Throws InputError before anything runs; std::runtime_error

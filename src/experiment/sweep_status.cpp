@@ -37,7 +37,7 @@ std::vector<std::string> names(const std::vector<CellProgress>& cells, CellStage
 
 // Seconds of a cell: fixed + per_nfe * nfe.
 struct CostModel {
-  double fixed = std::numeric_limits<double>::quiet_NaN(), per_nfe = 0;   // NaN: nothing is done yet
+  double fixed = std::numeric_limits<double>::quiet_NaN(), per_nfe = 0;  // NaN: nothing is done yet
   double seconds(const CellProgress& cell) const { return fixed + (per_nfe > 0 ? per_nfe * cell.nfe : 0); }
 };
 

@@ -16,11 +16,11 @@ enum class CellStage { kLeft, kRunning, kDone, kFailed, kInterrupted, kNotInGrid
 struct CellProgress {
   std::string name;
   std::vector<std::pair<std::string, std::string>> values;  // axis key -> label
-  double nfe = 0;                       // its budget; NaN: it has none
+  double nfe = 0;                                           // its budget; NaN: it has none
   CellStage stage = CellStage::kLeft;
-  double seconds = 0;                   // done: of all its parts; running: so far
-  int64_t attempts = 0;                 // starts, in all sweeps over this folder
-  std::string detail;                   // failed: how
+  double seconds = 0;    // done: of all its parts; running: so far
+  int64_t attempts = 0;  // starts, in all sweeps over this folder
+  std::string detail;    // failed: how
 };
 
 // Seconds until every cell is done, from the cells that are: by NFE where all cells have a budget, else every cell alike.
@@ -28,7 +28,7 @@ struct CellProgress {
 double estimate_seconds(const std::vector<CellProgress>& cells, int64_t processes);
 
 struct SweepStatus {
-  std::string sweep, state;             // running, done, failed, interrupted, incomplete
+  std::string sweep, state;  // running, done, failed, interrupted, incomplete
   int64_t num_cells = 0, num_done = 0, num_failed = 0, num_running = 0, num_left = 0, num_not_in_grid = 0;
   std::vector<std::string> running, failed;
   double elapsed_seconds = 0, eta_seconds = 0;

@@ -17,9 +17,7 @@ namespace {
 
 using Runs = std::vector<const RunRecord*>;
 
-bool contains(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
+bool contains(const std::vector<std::string>& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); }
 
 // Keys that say where and how a run was done, not what was asked. A name stands for the keys below it too.
 const std::vector<std::string> kHousekeeping = {"output", "device", "threads", "executor", "judge", "save_every_seconds", "save_latents"};
@@ -162,13 +160,14 @@ void add_published(Table& table, const References& references, std::vector<bool>
     }
     if (!any) continue;
     MetricInfo published = column;
-    const size_t features = column.key.find(" [");   // theirs are never ours
+    const size_t features = column.key.find(" [");  // theirs are never ours
     published.label = metric_info(column.key.substr(0, features)).label + (features == std::string::npos ? " (published)" : " (published, on other features)");
     table.published_columns.push_back(published);
     for (size_t r = 0; r < table.rows.size(); ++r) table.rows[r].published.push_back(values[r]);
   }
   if (!table.published_columns.empty()) {
-    table.notes.push_back(fmt::format("Published: {}.{}{} These numbers are not linden's.", references.source, references.note.empty() ? "" : " ", references.note));
+    table.notes.push_back(
+        fmt::format("Published: {}.{}{} These numbers are not linden's.", references.source, references.note.empty() ? "" : " ", references.note));
   }
 }
 
@@ -178,9 +177,7 @@ void add_notes(Table& table, const TableRequest& request, const std::vector<std:
   for (const TableRow& row : table.rows) {
     counts.insert(row.runs.size());
     const std::vector<std::string> mixed = differing_keys(row.runs, settled);
-    if (!mixed.empty()) {
-      table.notes.push_back(fmt::format("Row \"{}\" averages over runs that also differ in {}.", row.label(), fmt::join(mixed, ", ")));
-    }
+    if (!mixed.empty()) { table.notes.push_back(fmt::format("Row \"{}\" averages over runs that also differ in {}.", row.label(), fmt::join(mixed, ", "))); }
     std::set<std::string> values;
     for (const RunRecord* run : row.runs) {
       std::string value;
@@ -188,8 +185,8 @@ void add_notes(Table& table, const TableRequest& request, const std::vector<std:
       values.insert(value);
     }
     if (mixed.empty() && values.size() < row.runs.size()) {
-      table.notes.push_back(fmt::format("Row \"{}\" holds {} runs, but only {} different values of {}: some runs are repeats.", row.label(),
-                                        row.runs.size(), values.size(), fmt::join(request.over, ", ")));
+      table.notes.push_back(fmt::format("Row \"{}\" holds {} runs, but only {} different values of {}: some runs are repeats.", row.label(), row.runs.size(),
+                                        values.size(), fmt::join(request.over, ", ")));
     }
   }
   if (*counts.rbegin() > 1) {

@@ -11,9 +11,9 @@
 namespace linden {
 namespace {
 
-constexpr size_t kNamedLayers = 7;     // up to so many curves are named one by one; more share a bar of colours
+constexpr size_t kNamedLayers = 7;  // up to so many curves are named one by one; more share a bar of colours
 constexpr size_t kMapColumns = 160;
-constexpr double kDepth = 1e-6;        // a logarithmic axis reaches down to this share of its largest value
+constexpr double kDepth = 1e-6;  // a logarithmic axis reaches down to this share of its largest value
 constexpr const char* kPush = "#1a1a1a";
 constexpr const char* kSecondPush = "#d55e00";
 
@@ -216,15 +216,15 @@ CurveFigure metrics_figure(const CsvColumns& metrics, const std::vector<std::str
   figure.width = 460;
   figure.height = 320;
   const std::vector<double>* steps = metrics.find("step");
-  double low = std::numeric_limits<double>::infinity(), high = 0;   // of the values above 0
+  double low = std::numeric_limits<double>::infinity(), high = 0;  // of the values above 0
   bool negative = false;
   for (const std::string& name : names) {
     const std::vector<double>* values = metrics.find(name);
     if (!values || !steps) continue;
     Curve curve;
-    if (names.size() > 1) curve.label = name;   // else the title says it
+    if (names.size() > 1) curve.label = name;  // else the title says it
     for (size_t i = 0; i < values->size(); ++i) {
-      if (!std::isfinite((*values)[i])) continue;   // a column that has no number at this step
+      if (!std::isfinite((*values)[i])) continue;  // a column that has no number at this step
       curve.x.push_back((*steps)[i]);
       curve.y.push_back((*values)[i]);
       negative = negative || (*values)[i] < 0;

@@ -57,9 +57,7 @@ TransferFiles read_files(const fs::path& run) {
     }
     try {
       action(file);
-    } catch (const std::exception& error) {
-      files.missing.push_back(fmt::format("{}: {}", name, error.what()));
-    }
+    } catch (const std::exception& error) { files.missing.push_back(fmt::format("{}: {}", name, error.what())); }
   };
   read("layers.csv", "curve of the gates", [&](const fs::path& file) { files.layers = read_layer_rows(file); });
   read("bins.csv", "velocity error by sigma", [&](const fs::path& file) { files.bins = read_bin_rows(file); });
@@ -127,7 +125,7 @@ void add_result_tables(Document& document, const TransferFiles& files) {
   numbers.key_columns = numbers.key_labels = {"Number", "Value"};
   for (const JsonScalar& scalar : files.summary) {
     std::string path = scalar.path;
-    if (path == "run") continue;   // a place on this machine
+    if (path == "run") continue;  // a place on this machine
     for (const std::string who : {"teacher", "student"})
       for (const std::string& prefix : {who + ".", who + "_", "metrics." + who + "."})
         if (scalar.is_number && path.starts_with(prefix) && path.size() > prefix.size()) pairs[path.substr(prefix.size())][who] = shown(scalar);
@@ -161,7 +159,7 @@ void add_layers(Document& document, const TransferFiles& files, CommitStep commi
   const auto stored = stored_linear_layers(files);
   std::vector<int64_t> linear = stored.value_or(std::vector<int64_t>{});
   std::string label = "Which layers became linear";
-  if (!stored) {   // while it runs: what rounding would choose now
+  if (!stored) {  // while it runs: what rounding would choose now
     const int64_t newest = files.layers.back().step;
     for (const LayerRow& row : files.layers)
       if (row.step == newest && row.r <= 0.5) linear.push_back(row.layer);
@@ -169,14 +167,16 @@ void add_layers(Document& document, const TransferFiles& files, CommitStep commi
   }
   std::string caption = linear.empty() ? "No layer is linear." : fmt::format("{} of {} layers: {}.", linear.size(), num_layers, fmt::join(linear, ", "));
   if (num_layers == kWanLayers)
-    caption += fmt::format(" LinVideo's own selection for Wan 2.1 1.3B, which has as many layers: {} (16, counted from 0; published, not linden's).", kWanSelection);
+    caption +=
+        fmt::format(" LinVideo's own selection for Wan 2.1 1.3B, which has as many layers: {} (16, counted from 0; published, not linden's).", kWanSelection);
   document.blocks.push_back(Figure{caption, {svg_picture("layer-map", cells_svg(layer_map_figure(linear, num_layers, label)))}});
   if (files.layers.empty()) return;
   document.blocks.push_back(Figure{"One curve a layer, coloured by depth. At the commit the smallest scores become 0 and all others 1.",
                                    {svg_picture("scores", curves_svg(scores_figure(files.layers, num_layers, commit)))}});
-  document.blocks.push_back(Figure{"What moves the scores. The constraint pushes all layers alike, the matching loss tells them apart: far below the constraint it "
-                                   "cannot rank layers, far above it no layer is converted. What is below a millionth of the largest is not drawn.",
-                                   {svg_picture("gate-gradients", curves_svg(gate_gradient_figure(files.layers, num_layers, commit)))}});
+  document.blocks.push_back(
+      Figure{"What moves the scores. The constraint pushes all layers alike, the matching loss tells them apart: far below the constraint it "
+             "cannot rank layers, far above it no layer is converted. What is below a millionth of the largest is not drawn.",
+             {svg_picture("gate-gradients", curves_svg(gate_gradient_figure(files.layers, num_layers, commit)))}});
 }
 
 void add_losses(Document& document, const TransferFiles& files, CommitStep commit) {
@@ -195,7 +195,7 @@ void add_losses(Document& document, const TransferFiles& files, CommitStep commi
   };
   add(losses, "losses", "Parts of the loss");
   add(errors, "velocity-error", "Velocity error");
-  for (const std::string& name : others) add({name}, name, name);   // each has its own unit
+  for (const std::string& name : others) add({name}, name, name);  // each has its own unit
   for (const std::string& name : clips) add({name}, name, name);
   if (figure.pictures.empty()) return;
   document.blocks.push_back(Heading{2, "Loss and error"});

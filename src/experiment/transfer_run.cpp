@@ -38,7 +38,8 @@ void visit_fields(FieldVisitor& v, TransferRunSummary& s) {
 }
 
 // Clips 0 .. of the run's seed under the trajectories' prompts in turn, with what these say.
-ClipSummary measure(const TransferRunConfig& config, const fs::path& folder, const std::string& weights, const TrajectoryManifest& manifest, at::Device device) {
+ClipSummary measure(const TransferRunConfig& config, const fs::path& folder, const std::string& weights, const TrajectoryManifest& manifest,
+                    at::Device device) {
   const at::NoGradGuard no_grad;
   const VideoModel model = load_video_model(folder, weights, at::kFloat, device);
   const at::Tensor text = model.text_encoder->encode(manifest.prompts), none = model.text_encoder->encode(std::vector<std::string>{manifest.negative_prompt});
@@ -55,7 +56,9 @@ ClipSummary measure(const TransferRunConfig& config, const fs::path& folder, con
       motion.push_back(label.motion);
     }
     const at::Tensor captions = text.index_select(0, at::tensor(indices, at::kLong).remainder(prompts).to(device));
-    clips.push_back(draw_video(model.transformer, {sampler, config.transfer.guidance, captions, none, manifest.latent_shape}, static_cast<uint64_t>(config.transfer.run.seed), indices).cpu());
+    clips.push_back(draw_video(model.transformer, {sampler, config.transfer.guidance, captions, none, manifest.latent_shape},
+                               static_cast<uint64_t>(config.transfer.run.seed), indices)
+                        .cpu());
   }
   return measure_clips(at::cat(clips), at::tensor(digit, at::kLong), at::tensor(motion, at::kLong), config.clips, device);
 }
@@ -75,7 +78,8 @@ void visit_fields(FieldVisitor& v, TransferRunConfig& c) {
 std::string transfer_cost_table(const TransferConfig& c) {
   const VideoModelLayout layout = read_video_model_layout(c.teacher);
   const VideoDitConfig& d = layout.transformer;
-  const auto M = static_cast<double>(model_width(d)), F = static_cast<double>(d.ffn_dim), L = static_cast<double>(d.num_layers), D = static_cast<double>(d.attention_head_dim);
+  const auto M = static_cast<double>(model_width(d)), F = static_cast<double>(d.ffn_dim), L = static_cast<double>(d.num_layers),
+             D = static_cast<double>(d.attention_head_dim);
   std::vector<int64_t> shape = layout.sample_shape;
   double stored = 0;
   std::string pairs = "not there yet";
@@ -91,8 +95,8 @@ std::string transfer_cost_table(const TransferConfig& c) {
     const auto kept = static_cast<int64_t>(kept_steps(c.rolling.keep, schedule_of(c.rolling.sampler).num_steps).size());
     const int64_t held = (c.rolling.buffer.capacity + c.num_held_out) * kept * (c.rolling.store == "x" ? 1 : 2);
     stored = static_cast<double>(held * shape[0] * shape[1] * shape[2] * shape[3] * (c.rolling.dtype == "bf16" ? 2 : 4));
-    pairs = fmt::format("made on the way: {} pairs at hand, {:.2f} GB, {} new paths every {} steps", c.rolling.buffer.capacity * kept, gigabytes(stored), c.rolling.buffer.refill,
-                        c.rolling.buffer.refill_every);
+    pairs = fmt::format("made on the way: {} pairs at hand, {:.2f} GB, {} new paths every {} steps", c.rolling.buffer.capacity * kept, gigabytes(stored),
+                        c.rolling.buffer.refill, c.rolling.buffer.refill_every);
   }
   // Of one example, while gates are open: softmax in every block, and linear attention beside it.
   DitWork work;
@@ -104,7 +108,8 @@ std::string transfer_cost_table(const TransferConfig& c) {
   const double tokens = static_cast<double>(work.tokens), student = forward + L * linear;
   const MatchingCalls calls = matching_calls(c.matching);
   const double step = static_cast<double>(c.batch_size) * (c.match == "guided" ? 2 : 1) *
-                      (student * static_cast<double>((c.activation_checkpointing ? 4 : 3) * calls.student_with_gradient + calls.student) + forward * static_cast<double>(calls.score + calls.teacher));
+                      (student * static_cast<double>((c.activation_checkpointing ? 4 : 3) * calls.student_with_gradient + calls.student) +
+                       forward * static_cast<double>(calls.score + calls.teacher));
   const double parameters = num_weights(d) + L * 2 * M * D;
   // Bytes, by counting a block's tensors: what it keeps for its backward pass, both branches of a gate among it (19 of width M and two of the
   // feed-forward's); what is alive beside it while it runs backward; what enters it. At Wan's size it says 48.2 GB where 46.3 were measured.
@@ -114,12 +119,13 @@ std::string transfer_cost_table(const TransferConfig& c) {
   const double kept = casts + backward + (c.activation_checkpointing ? L * entering + block : L * block);
   const double state = parameters * 4 * (5 + 1 + (calls.needs_critic ? 4 : 0));
   const double on_device = std::min(stored, static_cast<double>(c.device_mb) * 1048576);
-  return fmt::format("teacher        {} layers of width {}, {:.1f} million parameters\n"
-                     "trajectories   {}\n"
-                     "a step         {} examples of {:.0f} tokens, {:.3g} FLOP while gates are open; {} steps: {:.3g} FLOP\n"
-                     "memory         weights, gradients, moments, average, teacher {:.2f} GB; activations about {:.2f} GB; trajectories {:.2f} GB; in all about {:.1f} GB\n",
-                     d.num_layers, model_width(d), parameters / 1e6, pairs, c.batch_size, tokens, step, c.steps, step * static_cast<double>(c.steps), gigabytes(state),
-                     gigabytes(kept), gigabytes(on_device), gigabytes(state + kept + on_device));
+  return fmt::format(
+      "teacher        {} layers of width {}, {:.1f} million parameters\n"
+      "trajectories   {}\n"
+      "a step         {} examples of {:.0f} tokens, {:.3g} FLOP while gates are open; {} steps: {:.3g} FLOP\n"
+      "memory         weights, gradients, moments, average, teacher {:.2f} GB; activations about {:.2f} GB; trajectories {:.2f} GB; in all about {:.1f} GB\n",
+      d.num_layers, model_width(d), parameters / 1e6, pairs, c.batch_size, tokens, step, c.steps, step * static_cast<double>(c.steps), gigabytes(state),
+      gigabytes(kept), gigabytes(on_device), gigabytes(state + kept + on_device));
 }
 
 void run_transfer(TransferRunConfig config, const RunOptions& options) {
@@ -129,7 +135,7 @@ void run_transfer(TransferRunConfig config, const RunOptions& options) {
   TransferInputs inputs = prepare_transfer(transfer_config, device);
   const TrajectoryManifest manifest = inputs.source->manifest();
   if (!config.clips.judge.empty()) {
-    for (const std::string& prompt : manifest.prompts) clip_label(prompt);   // what the judge compares with
+    for (const std::string& prompt : manifest.prompts) clip_label(prompt);  // what the judge compares with
     config.clips.data.frames = manifest.latent_shape[1];
     load_clip_judge(config.clips.judge, config.clips.data, device);
   }

@@ -11,10 +11,10 @@
 namespace linden {
 
 struct TransferRunConfig {
-  TransferConfig transfer;           // its keys stand at the top level
-  ClipJudgeConfig clips;             // with a judge: clips of the student, and of the teacher, are measured at the end
-  bool measure_teacher = true;       // its clips too
-  int64_t num_clips = 800;           // of each
+  TransferConfig transfer;      // its keys stand at the top level
+  ClipJudgeConfig clips;        // with a judge: clips of the student, and of the teacher, are measured at the end
+  bool measure_teacher = true;  // its clips too
+  int64_t num_clips = 800;      // of each
   int64_t clip_batch = 400;
 };
 void visit_fields(FieldVisitor& v, TransferRunConfig& c);

@@ -52,9 +52,7 @@ std::map<std::string, at::Tensor> labels_of(const std::vector<std::string>& capt
       digit.push_back(label.digit);
       motion.push_back(label.motion);
     }
-  } catch (const InputError&) {
-    return {};
-  }
+  } catch (const InputError&) { return {}; }
   const at::Tensor row = at::arange(count).remainder(static_cast<int64_t>(captions.size()));
   return {{"digit", at::tensor(digit, at::kLong).index_select(0, row)}, {"motion", at::tensor(motion, at::kLong).index_select(0, row)}};
 }
@@ -70,9 +68,7 @@ void write_moving_picture(const RunDirectory& run, const at::Tensor& frames, int
   if (!no_mp4_reason().empty()) return log_info("samples.mp4 is not written: {}", no_mp4_reason());
   try {
     write_mp4(run.file("samples.mp4"), frames, frame_ms);
-  } catch (const std::runtime_error& error) {
-    log_warning("samples.mp4 is not written: {}", error.what());
-  }
+  } catch (const std::runtime_error& error) { log_warning("samples.mp4 is not written: {}", error.what()); }
 }
 
 void write_pictures(const RunDirectory& run, const SampleConfig& config, const at::Tensor& video, const std::vector<std::string>& captions) {
@@ -80,7 +76,7 @@ void write_pictures(const RunDirectory& run, const SampleConfig& config, const a
   std::string list;
   for (int64_t i = 0; i < video.size(0); ++i) list += captions[static_cast<size_t>(i) % captions.size()] + "\n";
   write_file_atomically(run.file("captions.txt"), list);
-  if (channels != 1 && channels != 3) return;   // latents
+  if (channels != 1 && channels != 3) return;  // latents
   const at::Tensor shown = video.narrow(0, 0, count);
   const std::map<std::string, std::string> text = {{"seed", std::to_string(config.run.seed)}};
   write_png(run.file("samples.png"), clip_sheet(shown), text);
@@ -97,7 +93,10 @@ void write_pictures(const RunDirectory& run, const SampleConfig& config, const a
 class VideoSampling {
  public:
   VideoSampling(const SampleConfig& config, const VideoPriorConfig& prior, at::Device device)
-      : sampler_(flow_sampler_of(config.sampler)), guidance_(prior.guidance), seed_(static_cast<uint64_t>(config.run.seed)), device_(device),
+      : sampler_(flow_sampler_of(config.sampler)),
+        guidance_(prior.guidance),
+        seed_(static_cast<uint64_t>(config.run.seed)),
+        device_(device),
         captions(captions_of(config, prior)) {
     check_input(!prior.folder.empty(), "prior of type video: folder is empty, wanted a model folder");
     const at::ScalarType dtype = prior.dtype == "bfloat16" ? at::kBFloat16 : prior.dtype == "float16" ? at::kHalf : at::kFloat;
@@ -121,7 +120,7 @@ class VideoSampling {
   uint64_t seed_;
   at::Device device_;
   VideoModel model_;
-  at::Tensor text_, null_text_;   // [captions, L, D], [1, L, D]
+  at::Tensor text_, null_text_;  // [captions, L, D], [1, L, D]
 
  public:
   const std::vector<std::string> captions;
@@ -137,8 +136,8 @@ void run_video_sample(SampleConfig config, const RunOptions& options) {
   const VideoSampling sampling(config, std::get<VideoPriorConfig>(config.prior), device);
   const auto labels = labels_of(sampling.captions, config.num_samples);
   const bool measured = !config.clips.judge.empty();
-  check_input(!measured || (!labels.empty() && config.num_samples >= 2),
-              "clips.judge is given, but {}; wanted two clips or more, with captions as \"{}\"", labels.empty() ? "not every caption names a digit and a motion" : "there is one clip", clip_caption(3, 5));
+  check_input(!measured || (!labels.empty() && config.num_samples >= 2), "clips.judge is given, but {}; wanted two clips or more, with captions as \"{}\"",
+              labels.empty() ? "not every caption names a digit and a motion" : "there is one clip", clip_caption(3, 5));
   if (measured) load_clip_judge(config.clips.judge, config.clips.data, device);
   ConfigRefOf<SampleConfig> ref(config);
   RunDirectory run(options, ref);

@@ -24,7 +24,9 @@ uint32_t read_u32(std::string_view bytes, size_t at) {
   return value;
 }
 
-std::string u32(uint32_t value) { return {static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8), static_cast<char>(value)}; }
+std::string u32(uint32_t value) {
+  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8), static_cast<char>(value)};
+}
 std::string u16(uint32_t value) { return {static_cast<char>(value >> 8), static_cast<char>(value)}; }
 
 // Of a PNG that encode_png made.
@@ -47,7 +49,7 @@ void append(std::string& bytes, const std::string& type, const std::string& data
 // Numbered together with fdAT.
 std::string frame_control(uint32_t number, int64_t columns, int64_t rows, int64_t delay_ms) {
   const std::string whole_frame = u32(static_cast<uint32_t>(columns)) + u32(static_cast<uint32_t>(rows)) + u32(0) + u32(0);
-  const std::string keep_and_overwrite(2, '\0');   // dispose_op none, blend_op source
+  const std::string keep_and_overwrite(2, '\0');  // dispose_op none, blend_op source
   return u32(number) + whole_frame + u16(static_cast<uint32_t>(delay_ms)) + u16(1000) + keep_and_overwrite;
 }
 
@@ -70,13 +72,13 @@ std::string encode_apng(const at::Tensor& frames, int64_t delay_ms, const std::m
   const std::string first = encode_png(frames[0], text);
   std::string bytes = first.substr(0, kSignature);
   uint32_t number = 0;
-  bool begun = false;   // the first frame's pixels
+  bool begun = false;  // the first frame's pixels
   for (const Chunk& chunk : chunks_of(first)) {
     if (chunk.type == "IEND") break;
     if (chunk.type == "IDAT" && !begun) append(bytes, "fcTL", frame_control(number++, frames.size(3), frames.size(2), delay_ms));
     begun = begun || chunk.type == "IDAT";
     append(bytes, chunk.type, chunk.data);
-    if (chunk.type == "IHDR") append(bytes, "acTL", u32(static_cast<uint32_t>(frames.size(0))) + u32(0));   // played for ever
+    if (chunk.type == "IHDR") append(bytes, "acTL", u32(static_cast<uint32_t>(frames.size(0))) + u32(0));  // played for ever
   }
   for (int64_t f = 1; f < frames.size(0); ++f) {
     append(bytes, "fcTL", frame_control(number++, frames.size(3), frames.size(2), delay_ms));
@@ -102,9 +104,11 @@ at::Tensor clip_grid(const at::Tensor& video, int64_t columns, int64_t scale, in
 }
 
 std::string picture_page(const std::string& heading, const std::vector<std::pair<std::string, std::string>>& text_and_png) {
-  std::string page = fmt::format("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}</title><style>\n"
-                                 "body {{ font: 14px sans-serif; margin: 2em; }} figure {{ display: inline-block; margin: 0 1em 1em 0; }}\n"
-                                 "img {{ image-rendering: pixelated; }}\n</style></head><body>\n<h1>{0}</h1>\n", escaped(heading));
+  std::string page = fmt::format(
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}</title><style>\n"
+      "body {{ font: 14px sans-serif; margin: 2em; }} figure {{ display: inline-block; margin: 0 1em 1em 0; }}\n"
+      "img {{ image-rendering: pixelated; }}\n</style></head><body>\n<h1>{0}</h1>\n",
+      escaped(heading));
   for (const auto& [text, png] : text_and_png)
     page += fmt::format("<figure><img src=\"data:image/png;base64,{}\" alt=\"{}\"><figcaption>{}</figcaption></figure>\n", base64(png), "", escaped(text));
   return page + "</body></html>\n";

@@ -45,7 +45,7 @@ class Reader {
 
   // All of the current member, which must have `num_bytes`; no more than that is ever kept in memory.
   std::vector<std::byte> read(const std::string& name, size_t num_bytes) {
-    std::vector<std::byte> bytes(num_bytes + 1);   // one more: to notice a longer one
+    std::vector<std::byte> bytes(num_bytes + 1);  // one more: to notice a longer one
     size_t done = 0;
     while (done < bytes.size()) {
       const la_ssize_t count = archive_read_data(archive_.get(), bytes.data() + done, bytes.size() - done);
@@ -93,7 +93,8 @@ std::map<std::string, std::vector<std::byte>> read_archive(const fs::path& file,
   for (const ArchiveMember& member : wanted) {
     if (found.contains(member.name)) continue;
     for (const auto& [name, bytes] : found) others.push_back(name);
-    throw InputError(fmt::format("{}: the archive has no member {}; it holds: {}", file.string(), member.name, others.empty() ? "nothing" : fmt::format("{}", fmt::join(others, ", "))));
+    throw InputError(fmt::format("{}: the archive has no member {}; it holds: {}", file.string(), member.name,
+                                 others.empty() ? "nothing" : fmt::format("{}", fmt::join(others, ", "))));
   }
   return found;
 }
@@ -107,9 +108,10 @@ namespace linden {
 std::string archive_library() { return ""; }
 
 std::map<std::string, std::vector<std::byte>> read_archive(const std::filesystem::path& file, const std::vector<ArchiveMember>&) {
-  throw InputError(fmt::format("{0}: this linden was built without libarchive and reads no archives; unpack it: tar -C {1} -xf {0}, or bring "
-                               "libarchive (apt-get install libarchive-dev) and build again",
-                               file.string(), file.has_parent_path() ? file.parent_path().string() : "."));
+  throw InputError(
+      fmt::format("{0}: this linden was built without libarchive and reads no archives; unpack it: tar -C {1} -xf {0}, or bring "
+                  "libarchive (apt-get install libarchive-dev) and build again",
+                  file.string(), file.has_parent_path() ? file.parent_path().string() : "."));
 }
 
 }  // namespace linden

@@ -14,8 +14,8 @@ namespace linden {
 std::string archive_library();
 
 struct ArchiveMember {
-  std::string name;          // the last part of its path in the archive: "a.bin" is also found as "folder/a.bin"
-  size_t num_bytes = 0;      // its exact size
+  std::string name;      // the last part of its path in the archive: "a.bin" is also found as "folder/a.bin"
+  size_t num_bytes = 0;  // its exact size
 };
 // The bytes of each wanted member, by name. One pass; ends as soon as all are found.
 // InputError: no such file, not a tar archive, damaged, a member that is missing or of another size (got, wanted), or a build

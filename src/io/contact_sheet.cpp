@@ -10,10 +10,8 @@
 namespace linden {
 
 at::Tensor contact_sheet(const at::Tensor& images, int64_t columns, int64_t scale, int64_t gap) {
-  check(images.dim() == 4 && images.size(0) > 0 && (images.size(1) == 1 || images.size(1) == 3) &&
-            images.is_floating_point(),
-        "contact_sheet: wanted a float tensor [S, 1 or 3, Y, X] with S > 0, got {} of {}",
-        fmt::streamed(images.sizes()), at::toString(images.scalar_type()));
+  check(images.dim() == 4 && images.size(0) > 0 && (images.size(1) == 1 || images.size(1) == 3) && images.is_floating_point(),
+        "contact_sheet: wanted a float tensor [S, 1 or 3, Y, X] with S > 0, got {} of {}", fmt::streamed(images.sizes()), at::toString(images.scalar_type()));
   check(columns >= 0 && scale >= 1 && gap >= 0, "contact_sheet: columns {}, scale {}, gap {}", columns, scale, gap);
   const int64_t count = images.size(0), channels = images.size(1);
   if (columns == 0) columns = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count))));
@@ -40,8 +38,7 @@ at::Tensor contact_sheet(const at::Tensor& images, int64_t columns, int64_t scal
 }
 
 at::Tensor clip_sheet(const at::Tensor& video, int64_t scale, int64_t gap) {
-  check(video.dim() == 5 && video.size(0) > 0 && video.size(2) > 0, "clip_sheet: wanted [B, C, F, Y, X] with B, F > 0, got {}",
-        fmt::streamed(video.sizes()));
+  check(video.dim() == 5 && video.size(0) > 0 && video.size(2) > 0, "clip_sheet: wanted [B, C, F, Y, X] with B, F > 0, got {}", fmt::streamed(video.sizes()));
   return contact_sheet(video.transpose(1, 2).flatten(0, 1), video.size(2), scale, gap);
 }
 

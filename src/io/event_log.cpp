@@ -99,9 +99,7 @@ enum SummaryField : uint32_t { kValue = 1 };
 enum ValueField : uint32_t { kTag = 1, kSimpleValue = 2, kImage = 4 };
 enum ImageField : uint32_t { kHeight = 1, kWidth = 2, kColorspace = 3, kEncoded = 4 };
 
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
+double seconds_now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 std::string event_header(int64_t step) {
   std::string event;
@@ -132,19 +130,15 @@ class MessageReader {
     if (rest_.empty() || !varint(key)) return false;
     field = static_cast<uint32_t>(key >> 3);
     switch (key & 7) {
-      case kVarint:
-        return varint(number);
-      case kFixed64:
-        return word<uint64_t>();
-      case kFixed32:
-        return word<uint32_t>();
+      case kVarint: return varint(number);
+      case kFixed64: return word<uint64_t>();
+      case kFixed32: return word<uint32_t>();
       case kBytes:
         if (!varint(length) || length > rest_.size()) return fail();
         bytes = rest_.substr(0, length);
         rest_.remove_prefix(length);
         return true;
-      default:
-        return fail();
+      default: return fail();
     }
   }
 
@@ -237,8 +231,7 @@ EventLog::EventLog(const std::filesystem::path& folder) : state_(std::make_uniqu
   gethostname(host, sizeof host - 1);
   // A second log of the same process and second gets the next number.
   for (int number = 0; state_->descriptor < 0; ++number) {
-    state_->path = folder / fmt::format("events.out.tfevents.{}.{}.{}.{}", static_cast<int64_t>(seconds_now()), host,
-                                        getpid(), number);
+    state_->path = folder / fmt::format("events.out.tfevents.{}.{}.{}.{}", static_cast<int64_t>(seconds_now()), host, getpid(), number);
     state_->descriptor = ::open(state_->path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
     if (state_->descriptor < 0 && errno != EEXIST) {
       throw std::runtime_error(fmt::format("{}: cannot be created: {}", state_->path.string(), std::strerror(errno)));
@@ -287,15 +280,12 @@ std::vector<ScalarEvent> read_scalar_events(const std::filesystem::path& file) {
   std::vector<ScalarEvent> events;
   for (int64_t number = 0; !rest.empty(); ++number) {
     check_input(rest.size() >= kLengthBytes, "{}: record {} is cut short", file.string(), number);
-    check_input(word_at<uint32_t>(rest, 8) == masked_crc(rest.substr(0, 8)),
-                "{}: the length of record {} has a wrong checksum", file.string(), number);
+    check_input(word_at<uint32_t>(rest, 8) == masked_crc(rest.substr(0, 8)), "{}: the length of record {} has a wrong checksum", file.string(), number);
     const auto length = word_at<uint64_t>(rest, 0);
     rest.remove_prefix(kLengthBytes);
-    check_input(rest.size() >= kTailBytes && length <= rest.size() - kTailBytes, "{}: record {} is cut short",
-                file.string(), number);
+    check_input(rest.size() >= kTailBytes && length <= rest.size() - kTailBytes, "{}: record {} is cut short", file.string(), number);
     const auto payload = rest.substr(0, length);
-    check_input(word_at<uint32_t>(rest, length) == masked_crc(payload), "{}: record {} has a wrong checksum",
-                file.string(), number);
+    check_input(word_at<uint32_t>(rest, length) == masked_crc(payload), "{}: record {} has a wrong checksum", file.string(), number);
     check_input(collect_scalars(payload, events), "{}: record {} is not an Event message", file.string(), number);
     rest.remove_prefix(length + kTailBytes);
   }

@@ -12,7 +12,7 @@ namespace linden {
 
 class EventLog {
  public:
-  explicit EventLog(const std::filesystem::path& folder);   // events.out.tfevents.<time>.<host>.<pid>
+  explicit EventLog(const std::filesystem::path& folder);  // events.out.tfevents.<time>.<host>.<pid>
   ~EventLog();
   void scalar(int64_t step, const std::string& tag, double value);
   void image(int64_t step, const std::string& tag, const std::string& png, int64_t height, int64_t width);

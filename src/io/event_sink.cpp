@@ -73,8 +73,7 @@ void EventSink::image(int64_t step, const std::string& name, const std::filesyst
 void EventSink::cut_after(int64_t step) {
   log_.flush();
   for (const auto& entry : std::filesystem::directory_iterator(folder_))
-    if (entry.path().filename().string().rfind("events.out.tfevents.", 0) == 0 && entry.path().extension() != ".tmp")
-      cut_events_after(entry.path(), step);
+    if (entry.path().filename().string().rfind("events.out.tfevents.", 0) == 0 && entry.path().extension() != ".tmp") cut_events_after(entry.path(), step);
 }
 
 }  // namespace linden

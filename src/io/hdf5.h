@@ -16,13 +16,13 @@ namespace linden {
 class Hdf5Writer {
  public:
   explicit Hdf5Writer(const std::filesystem::path& path);
-  ~Hdf5Writer();                                                       // without close(): the temporary file is removed
+  ~Hdf5Writer();  // without close(): the temporary file is removed
   // u8, i8, i16, i32, i64, f32, f64; f16 and bf16 as f32, bool as u8; any shape, CPU or GPU.
   void write(const std::string& name, const at::Tensor& array);
   // The same in one piece and uncompressed, for arrays that are mapped instead of read. Returns the byte of the file at which
   // the elements start.
   int64_t write_plain(const std::string& name, const at::Tensor& array);
-  void attribute(const std::string& name, const std::string& value);   // on the root group
+  void attribute(const std::string& name, const std::string& value);  // on the root group
   void attribute(const std::string& name, int64_t value);
   void attribute(const std::string& name, double value);
   void close();
@@ -41,7 +41,7 @@ class Hdf5Reader {
  public:
   explicit Hdf5Reader(const std::filesystem::path& path, Hdf5Isolation isolation = Hdf5Isolation::kProcess);
   ~Hdf5Reader();
-  std::vector<std::string> names() const;                              // of all datasets, with their groups, sorted
+  std::vector<std::string> names() const;  // of all datasets, with their groups, sorted
   bool contains(const std::string& name) const;
   // Integers keep their size (u16 and u32 widen to i32 and i64), f16 becomes f32. InputError also for a dataset
   // that was not written whole, lies outside the file, or has other elements or filters.

@@ -49,13 +49,10 @@ class DatasetWalk {
 
  private:
   std::string link_name(hid_t group, hsize_t index) const {
-    const auto get = [&](char* target, size_t size) {
-      return H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_NATIVE, index, target, size, H5P_DEFAULT);
-    };
+    const auto get = [&](char* target, size_t size) { return H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_NATIVE, index, target, size, H5P_DEFAULT); };
     const auto length = get(nullptr, 0);
     require(length >= 0, damaged_);
-    check_input(length > 0 && static_cast<size_t>(length) <= kMaxName, "{}: a link has a name of {} bytes", damaged_,
-                length);
+    check_input(length > 0 && static_cast<size_t>(length) <= kMaxName, "{}: a link has a name of {} bytes", damaged_, length);
     std::string name(static_cast<size_t>(length) + 1, '\0');
     require(get(name.data(), name.size()) == length, damaged_);
     name.pop_back();
@@ -74,16 +71,11 @@ struct ReadType {
 
 std::optional<ReadType> integer_type(size_t bytes, bool is_signed) {
   switch (bytes) {
-    case 1:
-      return is_signed ? ReadType{at::kChar, H5T_NATIVE_INT8} : ReadType{at::kByte, H5T_NATIVE_UINT8};
-    case 2:
-      return is_signed ? ReadType{at::kShort, H5T_NATIVE_INT16} : ReadType{at::kInt, H5T_NATIVE_INT32};
-    case 4:
-      return is_signed ? ReadType{at::kInt, H5T_NATIVE_INT32} : ReadType{at::kLong, H5T_NATIVE_INT64};
-    case 8:
-      return is_signed ? std::optional(ReadType{at::kLong, H5T_NATIVE_INT64}) : std::nullopt;
-    default:
-      return std::nullopt;
+    case 1: return is_signed ? ReadType{at::kChar, H5T_NATIVE_INT8} : ReadType{at::kByte, H5T_NATIVE_UINT8};
+    case 2: return is_signed ? ReadType{at::kShort, H5T_NATIVE_INT16} : ReadType{at::kInt, H5T_NATIVE_INT32};
+    case 4: return is_signed ? ReadType{at::kInt, H5T_NATIVE_INT32} : ReadType{at::kLong, H5T_NATIVE_INT64};
+    case 8: return is_signed ? std::optional(ReadType{at::kLong, H5T_NATIVE_INT64}) : std::nullopt;
+    default: return std::nullopt;
   }
 }
 
@@ -102,8 +94,7 @@ bool built_in_filters(hid_t properties, bool& deflated) {
   for (int i = 0; i < count; ++i) {
     unsigned flags = 0, config = 0;
     size_t values = 0;
-    const H5Z_filter_t filter =
-        H5Pget_filter2(properties, static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, &config);
+    const H5Z_filter_t filter = H5Pget_filter2(properties, static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, &config);
     deflated = deflated || filter == H5Z_FILTER_DEFLATE;
     if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE && filter != H5Z_FILTER_FLETCHER32) return false;
   }
@@ -166,39 +157,33 @@ std::vector<hsize_t> Hdf5File::shape_of(const std::string& name, hid_t space) co
 }
 
 // Bytes that all chunks of a dataset take when unpacked, after checking that none is missing.
-uint64_t Hdf5File::chunked_bytes(const std::string& name, hid_t dataset, hid_t space, hid_t properties,
-                                          const std::vector<hsize_t>& shape, uint64_t element_bytes) const {
+uint64_t Hdf5File::chunked_bytes(const std::string& name, hid_t dataset, hid_t space, hid_t properties, const std::vector<hsize_t>& shape,
+                                 uint64_t element_bytes) const {
   std::vector<hsize_t> chunk(shape.size());
   const int rank = H5Pget_chunk(properties, static_cast<int>(chunk.size()), chunk.data());
-  check_input(rank == static_cast<int>(shape.size()), "{} has chunks of rank {}, wanted {}", where(name), rank,
-              shape.size());
+  check_input(rank == static_cast<int>(shape.size()), "{} has chunks of rank {}, wanted {}", where(name), rank, shape.size());
   uint64_t wanted = 1, bytes = element_bytes;
   bool overflow = false;
   for (size_t d = 0; d < shape.size(); ++d) {
     check_input(chunk[d] > 0, "{} has an empty chunk", where(name));
     const uint64_t along = shape[d] / chunk[d] + (shape[d] % chunk[d] != 0);
-    overflow =
-        overflow || __builtin_mul_overflow(wanted, along, &wanted) || __builtin_mul_overflow(bytes, chunk[d], &bytes);
+    overflow = overflow || __builtin_mul_overflow(wanted, along, &wanted) || __builtin_mul_overflow(bytes, chunk[d], &bytes);
   }
   overflow = overflow || __builtin_mul_overflow(wanted, bytes, &bytes);
   check_input(!overflow, "{}: the byte count of shape [{}] overflows", where(name), fmt::join(shape, ", "));
   hsize_t stored = 0;
   require(H5Dget_num_chunks(dataset, space, &stored) >= 0, where(name) + " has a damaged chunk index");
-  check_input(stored == wanted, "{} has {} chunks, its shape [{}] needs {}: it was not written whole", where(name),
-              stored, fmt::join(shape, ", "), wanted);
+  check_input(stored == wanted, "{} has {} chunks, its shape [{}] needs {}: it was not written whole", where(name), stored, fmt::join(shape, ", "), wanted);
   return bytes;
 }
 
-void Hdf5File::check_storage(const std::string& name, hid_t dataset, hid_t space,
-                                      const std::vector<hsize_t>& shape, uint64_t element_bytes) const {
+void Hdf5File::check_storage(const std::string& name, hid_t dataset, hid_t space, const std::vector<hsize_t>& shape, uint64_t element_bytes) const {
   const Hdf5Handle properties(H5Dget_create_plist(dataset), H5Pclose);
   const H5D_layout_t layout = properties.valid() ? H5Pget_layout(properties) : H5D_LAYOUT_ERROR;
-  const bool inside = layout == H5D_COMPACT || layout == H5D_CHUNKED ||
-                      (layout == H5D_CONTIGUOUS && H5Pget_external_count(properties) == 0);
+  const bool inside = layout == H5D_COMPACT || layout == H5D_CHUNKED || (layout == H5D_CONTIGUOUS && H5Pget_external_count(properties) == 0);
   check_input(inside, "{} keeps its data outside the file, or its layout is damaged", where(name));
   bool deflated = false;
-  check_input(built_in_filters(properties, deflated), "{} has a filter other than gzip, shuffle and fletcher32",
-              where(name));
+  check_input(built_in_filters(properties, deflated), "{} has a filter other than gzip, shuffle and fletcher32", where(name));
 
   uint64_t needed = element_bytes;
   bool overflow = false, empty = false;
@@ -206,15 +191,14 @@ void Hdf5File::check_storage(const std::string& name, hid_t dataset, hid_t space
     empty = empty || size == 0;
     overflow = overflow || __builtin_mul_overflow(needed, std::max<hsize_t>(size, 1), &needed);
   }
-  check_input(!overflow && needed <= INT64_MAX, "{}: the byte count of shape [{}] overflows", where(name),
-              fmt::join(shape, ", "));
+  check_input(!overflow && needed <= INT64_MAX, "{}: the byte count of shape [{}] overflows", where(name), fmt::join(shape, ", "));
   if (empty) return;
   const uint64_t stored = H5Dget_storage_size(dataset);
   check_input(stored <= file_bytes_, "{} claims {} stored bytes, but the file has {}", where(name), stored, file_bytes_);
   if (layout == H5D_CHUNKED) needed = chunked_bytes(name, dataset, space, properties, shape, element_bytes);
   const uint64_t possible = deflated ? stored * kMaxDeflateRatio : stored;
-  check_input(needed <= possible, "{}: shape [{}] needs {} bytes, but only {} are stored: it was not written whole",
-              where(name), fmt::join(shape, ", "), needed, stored);
+  check_input(needed <= possible, "{}: shape [{}] needs {} bytes, but only {} are stored: it was not written whole", where(name), fmt::join(shape, ", "),
+              needed, stored);
 }
 
 Hdf5Array Hdf5File::open(const std::string& name) const {
@@ -248,8 +232,7 @@ Hdf5Handle Hdf5File::open_attribute(const std::string& name) const {
   Hdf5Handle attribute(H5Aopen(file_, name.c_str(), H5P_DEFAULT), H5Aclose);
   require(attribute.valid(), fmt::format("{}: attribute '{}' is damaged", path_.string(), name));
   const Hdf5Handle space(H5Aget_space(attribute), H5Sclose);
-  check_input(space.valid() && H5Sget_simple_extent_npoints(space) == 1, "{}: attribute '{}' is not a single value",
-              path_.string(), name);
+  check_input(space.valid() && H5Sget_simple_extent_npoints(space) == 1, "{}: attribute '{}' is not a single value", path_.string(), name);
   return attribute;
 }
 
@@ -279,20 +262,14 @@ Value Hdf5File::number_attribute(const std::string& name, bool real) const {
   const Hdf5Handle attribute = open_attribute(name);
   const Hdf5Handle type(H5Aget_type(attribute), H5Tclose);
   const H5T_class_t kind = H5Tget_class(type);
-  check_input(kind == H5T_INTEGER || (real && kind == H5T_FLOAT), "{}: attribute '{}' is not {}", path_.string(), name,
-              real ? "a number" : "an integer");
+  check_input(kind == H5T_INTEGER || (real && kind == H5T_FLOAT), "{}: attribute '{}' is not {}", path_.string(), name, real ? "a number" : "an integer");
   Value value{};
-  require(H5Aread(attribute, real ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT64, &value) >= 0,
-          fmt::format("{}: attribute '{}' cannot be read", path_.string(), name));
+  require(H5Aread(attribute, real ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT64, &value) >= 0, fmt::format("{}: attribute '{}' cannot be read", path_.string(), name));
   return value;
 }
 
-int64_t Hdf5File::integer_attribute(const std::string& name) const {
-  return number_attribute<int64_t>(name, false);
-}
+int64_t Hdf5File::integer_attribute(const std::string& name) const { return number_attribute<int64_t>(name, false); }
 
-double Hdf5File::real_attribute(const std::string& name) const {
-  return number_attribute<double>(name, true);
-}
+double Hdf5File::real_attribute(const std::string& name) const { return number_attribute<double>(name, true); }
 
 }  // namespace linden

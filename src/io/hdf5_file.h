@@ -17,10 +17,10 @@ namespace linden {
 // A dataset that was checked and can be read: what it claims fits what the file holds.
 struct Hdf5Array {
   Hdf5Handle dataset;
-  hid_t memory = -1;                   // HDF5's type of the elements in memory
-  at::ScalarType dtype = at::kFloat;   // the same, for tensors
+  hid_t memory = -1;                  // HDF5's type of the elements in memory
+  at::ScalarType dtype = at::kFloat;  // the same, for tensors
   std::vector<int64_t> shape;
-  uint64_t num_bytes = 0;              // in memory
+  uint64_t num_bytes = 0;  // in memory
 };
 
 // Every failure is an InputError that names the file and the dataset or attribute; see hdf5.h.
@@ -38,10 +38,9 @@ class Hdf5File {
  private:
   std::string where(const std::string& name) const;
   std::vector<hsize_t> shape_of(const std::string& name, hid_t space) const;
-  void check_storage(const std::string& name, hid_t dataset, hid_t space, const std::vector<hsize_t>& shape,
-                     uint64_t element_bytes) const;
-  uint64_t chunked_bytes(const std::string& name, hid_t dataset, hid_t space, hid_t properties,
-                         const std::vector<hsize_t>& shape, uint64_t element_bytes) const;
+  void check_storage(const std::string& name, hid_t dataset, hid_t space, const std::vector<hsize_t>& shape, uint64_t element_bytes) const;
+  uint64_t chunked_bytes(const std::string& name, hid_t dataset, hid_t space, hid_t properties, const std::vector<hsize_t>& shape,
+                         uint64_t element_bytes) const;
   Hdf5Handle open_attribute(const std::string& name) const;
   template <class Value>
   Value number_attribute(const std::string& name, bool real) const;

@@ -19,11 +19,11 @@
 namespace linden {
 namespace {
 
-constexpr uint64_t kMaxAnswer = uint64_t{1} << 30;                // bytes; arrays travel apart
-constexpr uint64_t kCpuSeconds = 5, kBytesASecond = 10 << 20;    // a damaged file may send HDF5 round in circles
-constexpr size_t kMaxRank = 32;                                   // HDF5's own
+constexpr uint64_t kMaxAnswer = uint64_t{1} << 30;                                    // bytes; arrays travel apart
+constexpr uint64_t kCpuSeconds = 5, kBytesASecond = 10 << 20;                         // a damaged file may send HDF5 round in circles
+constexpr size_t kMaxRank = 32;                                                       // HDF5's own
 constexpr char kNames = 'n', kArray = 'a', kText = 't', kInteger = 'i', kReal = 'r';  // the first byte of a question
-constexpr char kFine = '+', kInput = '-', kOther = '!';           // the first byte of an answer
+constexpr char kFine = '+', kInput = '-', kOther = '!';                               // the first byte of an answer
 
 // What stands in front of an array's elements.
 struct ArrayHeader {
@@ -117,18 +117,12 @@ std::string answer(std::optional<Hdf5File>& file, const std::filesystem::path& p
   const std::string name = message.substr(1);
   if (!file) file.emplace(path);
   switch (message.front()) {
-    case kNames:
-      return joined_names(*file);
-    case kArray:
-      return read_array(*file, name, data);
-    case kText:
-      return file->text_attribute(name);
-    case kInteger:
-      return bytes_of(file->integer_attribute(name));
-    case kReal:
-      return bytes_of(file->real_attribute(name));
-    default:
-      throw std::logic_error("unknown question");
+    case kNames: return joined_names(*file);
+    case kArray: return read_array(*file, name, data);
+    case kText: return file->text_attribute(name);
+    case kInteger: return bytes_of(file->integer_attribute(name));
+    case kReal: return bytes_of(file->real_attribute(name));
+    default: throw std::logic_error("unknown question");
   }
 }
 
@@ -153,9 +147,7 @@ void shut_in(uint64_t file_bytes) {
       std::string reply;
       try {
         reply = kFine + answer(file, path, *message, data);
-      } catch (const InputError& error) {
-        reply = kInput + std::string(error.what());
-      } catch (const std::exception& error) {
+      } catch (const InputError& error) { reply = kInput + std::string(error.what()); } catch (const std::exception& error) {
         reply = kOther + std::string(error.what());
       }
       if (!send_message(socket, reply)) break;
@@ -214,7 +206,8 @@ Hdf5Process::~Hdf5Process() {
   ::shutdown(socket_, SHUT_RDWR);  // the child's sign to end, also where a later child has this end of the socket, too
   ::close(socket_);
   ::close(data_);
-  if (child_ > 0) while (::waitpid(child_, nullptr, 0) < 0 && errno == EINTR) {}
+  if (child_ > 0)
+    while (::waitpid(child_, nullptr, 0) < 0 && errno == EINTR) {}
 }
 
 // The child is gone: says how.
@@ -223,10 +216,10 @@ InputError Hdf5Process::ended(const std::string& name) {
   ::shutdown(socket_, SHUT_RDWR);
   while (::waitpid(child_, &status, 0) < 0 && errno == EINTR) {}
   child_ = -1;
-  const std::string how = !WIFSIGNALED(status)              ? fmt::format("ended with status {}", WEXITSTATUS(status))
-                          : WTERMSIG(status) == SIGXCPU     ? std::string("did not come to an end")
-                          : WTERMSIG(status) == SIGKILL     ? std::string("was killed (by hand, or it took too much time or memory)")
-                                                            : fmt::format("crashed ({})", strsignal(WTERMSIG(status)));
+  const std::string how = !WIFSIGNALED(status)          ? fmt::format("ended with status {}", WEXITSTATUS(status))
+                          : WTERMSIG(status) == SIGXCPU ? std::string("did not come to an end")
+                          : WTERMSIG(status) == SIGKILL ? std::string("was killed (by hand, or it took too much time or memory)")
+                                                        : fmt::format("crashed ({})", strsignal(WTERMSIG(status)));
   return InputError(fmt::format("{}: is damaged: HDF5 {} while it read {}; fetch or make the file anew", path_.string(), how,
                                 name.empty() ? "the list of datasets" : "'" + name + "'"));
 }

@@ -39,8 +39,8 @@ class Hdf5Process {
   InputError ended(const std::string& name);
 
   std::filesystem::path path_;
-  int socket_ = -1;   // questions and answers
-  int data_ = -1;     // memory in which the child leaves an array's elements
+  int socket_ = -1;  // questions and answers
+  int data_ = -1;    // memory in which the child leaves an array's elements
   pid_t child_ = -1;
 };
 

@@ -93,8 +93,7 @@ int compare_sinks(const H5FD_t* a, const H5FD_t* b) {
 }
 
 herr_t query_sink(const H5FD_t*, unsigned long* flags) {
-  *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_AGGREGATE_SMALLDATA |
-           H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
+  *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_AGGREGATE_SMALLDATA | H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
   return 0;
 }
 
@@ -127,9 +126,7 @@ herr_t write_sink(H5FD_t* file, H5FD_mem_t type, hid_t, haddr_t address, size_t 
   if (sink.error == 0 || type == H5FD_MEM_DRAW) return 0;
   try {
     keep(sink, address, source, size);
-  } catch (...) {
-    return -1;
-  }
+  } catch (...) { return -1; }
   return 0;
 }
 

@@ -25,22 +25,14 @@ struct StoredType {
 // What an array of this dtype is stored as, after storable().
 std::optional<StoredType> stored_type(at::ScalarType dtype) {
   switch (dtype) {
-    case at::kByte:
-      return StoredType{H5T_STD_U8LE, H5T_NATIVE_UINT8};
-    case at::kChar:
-      return StoredType{H5T_STD_I8LE, H5T_NATIVE_INT8};
-    case at::kShort:
-      return StoredType{H5T_STD_I16LE, H5T_NATIVE_INT16};
-    case at::kInt:
-      return StoredType{H5T_STD_I32LE, H5T_NATIVE_INT32};
-    case at::kLong:
-      return StoredType{H5T_STD_I64LE, H5T_NATIVE_INT64};
-    case at::kFloat:
-      return StoredType{H5T_IEEE_F32LE, H5T_NATIVE_FLOAT};
-    case at::kDouble:
-      return StoredType{H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE};
-    default:
-      return std::nullopt;
+    case at::kByte: return StoredType{H5T_STD_U8LE, H5T_NATIVE_UINT8};
+    case at::kChar: return StoredType{H5T_STD_I8LE, H5T_NATIVE_INT8};
+    case at::kShort: return StoredType{H5T_STD_I16LE, H5T_NATIVE_INT16};
+    case at::kInt: return StoredType{H5T_STD_I32LE, H5T_NATIVE_INT32};
+    case at::kLong: return StoredType{H5T_STD_I64LE, H5T_NATIVE_INT64};
+    case at::kFloat: return StoredType{H5T_IEEE_F32LE, H5T_NATIVE_FLOAT};
+    case at::kDouble: return StoredType{H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE};
+    default: return std::nullopt;
   }
 }
 
@@ -76,8 +68,7 @@ Hdf5Handle creation_properties(const at::Tensor& array, bool in_one_piece) {
 }
 
 void check_name(const std::string& name) {
-  const bool plain = !name.empty() && name.front() != '/' && name.back() != '/' &&
-                     name.find("//") == std::string::npos && name.find('\0') == std::string::npos;
+  const bool plain = !name.empty() && name.front() != '/' && name.back() != '/' && name.find("//") == std::string::npos && name.find('\0') == std::string::npos;
   check(plain, "Hdf5Writer: '{}' is not a dataset name (wanted: parts joined by '/', as in tree/parent)", name);
 }
 
@@ -95,8 +86,8 @@ struct Hdf5Writer::State {
   void require(bool succeeded, const std::string& what) const {
     if (succeeded && sink.error == 0) return;
     const std::string reason = sink.error != 0 ? std::strerror(sink.error) : hdf5_error_text();
-    throw std::runtime_error(fmt::format("{}: {} cannot be written: {} (a file that stood there before is unchanged)",
-                                         pending.target().string(), what, reason));
+    throw std::runtime_error(
+        fmt::format("{}: {} cannot be written: {} (a file that stood there before is unchanged)", pending.target().string(), what, reason));
   }
   void write_attribute(const std::string& name, hid_t stored, hid_t memory, const void* value);
   // The address of the elements, or HADDR_UNDEF where they are not in one piece.
@@ -110,8 +101,7 @@ struct Hdf5Writer::State {
 Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) : state_(std::make_unique<State>(path)) {
   const auto lock = lock_hdf5();
   const Hdf5Handle access = hdf5_sink_access(state_->sink);
-  state_->file =
-      Hdf5Handle(H5Fcreate(state_->pending.temporary().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
+  state_->file = Hdf5Handle(H5Fcreate(state_->pending.temporary().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
   state_->require(state_->file.valid(), "the file");
 }
 
@@ -132,13 +122,11 @@ haddr_t Hdf5Writer::State::write_array(const std::string& name, const at::Tensor
   const at::Tensor plain = storable(array);
   const auto lock = lock_hdf5();
   const auto type = stored_type(plain.scalar_type());
-  check(type.has_value(), "Hdf5Writer: {} has the dtype {} (allowed: u8, i8, i16, i32, i64, f16, bf16, f32, f64, bool)",
-        name, at::toString(array.scalar_type()));
+  check(type.has_value(), "Hdf5Writer: {} has the dtype {} (allowed: u8, i8, i16, i32, i64, f16, bf16, f32, f64, bool)", name,
+        at::toString(array.scalar_type()));
 
   const std::vector<hsize_t> shape(plain.sizes().begin(), plain.sizes().end());
-  const Hdf5Handle space(
-      shape.empty() ? H5Screate(H5S_SCALAR) : H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr),
-      H5Sclose);
+  const Hdf5Handle space(shape.empty() ? H5Screate(H5S_SCALAR) : H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr), H5Sclose);
   const Hdf5Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
   H5Pset_create_intermediate_group(links, 1);
   const Hdf5Handle access(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose);
@@ -147,8 +135,7 @@ haddr_t Hdf5Writer::State::write_array(const std::string& name, const at::Tensor
   Hdf5Handle dataset(H5Dcreate2(file, name.c_str(), type->file, space, links, properties, access), H5Dclose);
   const std::string what = "dataset '" + name + "'";
   require(dataset.valid(), what);
-  const bool written =
-      plain.numel() == 0 || H5Dwrite(dataset, type->memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, plain.const_data_ptr()) >= 0;
+  const bool written = plain.numel() == 0 || H5Dwrite(dataset, type->memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, plain.const_data_ptr()) >= 0;
   require(written, what);
   const haddr_t address = H5Dget_offset(dataset);
   require(dataset.close(), what);

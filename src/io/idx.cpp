@@ -68,8 +68,7 @@ class ByteSource {
       ended_ = status == Z_STREAM_END;
       const bool stuck = status == Z_BUF_ERROR || (rest_.empty() && stream_.avail_out > 0);
       check_input(ended_ || !stuck, "{}: the gzip data are cut short", path_.string());
-      check_input(ended_ || status == Z_OK, "{}: the gzip data are damaged: {}", path_.string(),
-                  stream_.msg ? stream_.msg : "zlib gives no reason");
+      check_input(ended_ || status == Z_OK, "{}: the gzip data are damaged: {}", path_.string(), stream_.msg ? stream_.msg : "zlib gives no reason");
     }
     return done;
   }
@@ -86,22 +85,18 @@ std::vector<int64_t> read_shape(const std::string& origin, ByteSource& source, s
   uint64_t count = 1;
   for (size_t d = 0; d < rank; ++d) {
     unsigned char bytes[4];
-    check_input(source.read(bytes, 4) == 4, "{}: the {} is cut short in its header (dimension {} of {})", origin,
-                source.kind(), d + 1, rank);
+    check_input(source.read(bytes, 4) == 4, "{}: the {} is cut short in its header (dimension {} of {})", origin, source.kind(), d + 1, rank);
     const uint64_t size = uint64_t{bytes[0]} << 24 | uint64_t{bytes[1]} << 16 | uint64_t{bytes[2]} << 8 | bytes[3];
     shape.push_back(static_cast<int64_t>(size));
     const bool overflow = __builtin_mul_overflow(count, std::max<uint64_t>(size, 1), &count);
-    check_input(!overflow && count <= INT64_MAX, "{}: the element count of shape [{}] overflows", origin,
-                fmt::join(shape, ", "));
+    check_input(!overflow && count <= INT64_MAX, "{}: the element count of shape [{}] overflows", origin, fmt::join(shape, ", "));
   }
   return shape;
 }
 
 std::string gzip_bytes(std::string_view plain) {
   z_stream stream{};
-  if (deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, kGzipWindow, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
-    throw std::runtime_error("zlib cannot start");
-  }
+  if (deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, kGzipWindow, 8, Z_DEFAULT_STRATEGY) != Z_OK) { throw std::runtime_error("zlib cannot start"); }
   std::string packed;
   std::vector<char> buffer(1 << 16);
   int status = Z_OK;
@@ -128,28 +123,25 @@ at::Tensor read_idx(const std::filesystem::path& path) {
   ByteSource source(path);
   unsigned char magic[4];
   check_input(source.read(magic, 4) == 4, "{}: the {} is cut short in its magic number", origin, source.kind());
-  check_input(magic[0] == 0 && magic[1] == 0, "{}: wrong magic number {:02x}{:02x}{:02x}{:02x}: not an IDX file",
-              origin, magic[0], magic[1], magic[2], magic[3]);
+  check_input(magic[0] == 0 && magic[1] == 0, "{}: wrong magic number {:02x}{:02x}{:02x}{:02x}: not an IDX file", origin, magic[0], magic[1], magic[2],
+              magic[3]);
   check_input(magic[2] == kUnsignedByte, "{}: element type 0x{:02x}, wanted 0x08 (unsigned bytes)", origin, magic[2]);
   check_input(magic[3] >= 1 && magic[3] <= 8, "{}: has {} dimensions, allowed 1 to 8", origin, magic[3]);
   const auto shape = read_shape(origin, source, magic[3]);
   uint64_t wanted = 1;
   for (const int64_t size : shape) wanted *= static_cast<uint64_t>(size);
-  check_input(wanted <= source.most_bytes(), "{}: the {} is cut short: shape [{}] needs {} bytes, the file has too few",
-              origin, source.kind(), fmt::join(shape, ", "), wanted);
+  check_input(wanted <= source.most_bytes(), "{}: the {} is cut short: shape [{}] needs {} bytes, the file has too few", origin, source.kind(),
+              fmt::join(shape, ", "), wanted);
   at::Tensor array = at::empty(shape, at::kByte);
   const size_t got = wanted == 0 ? 0 : source.read(array.data_ptr(), wanted);
-  check_input(got == wanted, "{}: the {} is cut short: shape [{}] needs {} bytes, got {}", origin, source.kind(),
-              fmt::join(shape, ", "), wanted, got);
-  check_input(source.finished(), "{}: bytes follow the {} elements of shape [{}]", origin, wanted,
-              fmt::join(shape, ", "));
+  check_input(got == wanted, "{}: the {} is cut short: shape [{}] needs {} bytes, got {}", origin, source.kind(), fmt::join(shape, ", "), wanted, got);
+  check_input(source.finished(), "{}: bytes follow the {} elements of shape [{}]", origin, wanted, fmt::join(shape, ", "));
   return array;
 }
 
 void write_idx(const std::filesystem::path& path, const at::Tensor& array, bool gzip) {
-  check(array.scalar_type() == at::kByte && array.dim() >= 1 && array.dim() <= 8,
-        "write_idx: wanted u8 of 1 to 8 dimensions, got {} of {}", fmt::streamed(array.sizes()),
-        at::toString(array.scalar_type()));
+  check(array.scalar_type() == at::kByte && array.dim() >= 1 && array.dim() <= 8, "write_idx: wanted u8 of 1 to 8 dimensions, got {} of {}",
+        fmt::streamed(array.sizes()), at::toString(array.scalar_type()));
   const at::Tensor plain = array.detach().to(at::kCPU).contiguous();
   std::string bytes{'\0', '\0', static_cast<char>(kUnsignedByte), static_cast<char>(array.dim())};
   for (const int64_t size : plain.sizes()) {

@@ -54,7 +54,7 @@ at::Tensor even_rgb(const at::Tensor& frames) {
 class Encoder {
  public:
   Encoder(int64_t rows, int64_t columns, int64_t frame_ms) {
-    av_log_set_level(AV_LOG_ERROR);   // the encoders tell statistics otherwise
+    av_log_set_level(AV_LOG_ERROR);  // the encoders tell statistics otherwise
     const AVCodec* codec = require_made(find_encoder(), "find an encoder (libx264, libopenh264 or mpeg4)");
     AVFormatContext* format = nullptr;
     require(avformat_alloc_output_context2(&format, nullptr, "mp4", nullptr), "start an MP4 file");
@@ -66,18 +66,19 @@ class Encoder {
     codec_->pix_fmt = AV_PIX_FMT_YUV420P;
     codec_->time_base = {static_cast<int>(frame_ms), 1000};
     codec_->framerate = {1000, static_cast<int>(frame_ms)};
-    codec_->thread_count = 1;                                        // the same bytes on any machine with the same libraries
+    codec_->thread_count = 1;  // the same bytes on any machine with the same libraries
     codec_->flags |= AV_CODEC_FLAG_BITEXACT | AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_QSCALE;
-    codec_->global_quality = 3 * FF_QP2LAMBDA;                       // mpeg4; 1 is best, 31 worst
-    av_opt_set(codec_->priv_data, "crf", "16", 0);                   // libx264; other encoders do not know it
+    codec_->global_quality = 3 * FF_QP2LAMBDA;      // mpeg4; 1 is best, 31 worst
+    av_opt_set(codec_->priv_data, "crf", "16", 0);  // libx264; other encoders do not know it
     require(avcodec_open2(codec_.get(), codec, nullptr), "open the encoder");
-    format->flags |= AVFMT_FLAG_BITEXACT;                            // no date, no version
+    format->flags |= AVFMT_FLAG_BITEXACT;  // no date, no version
     stream_ = require_made(avformat_new_stream(format, nullptr), "add a stream");
     stream_->time_base = codec_->time_base;
     stream_->avg_frame_rate = codec_->framerate;
     require(avcodec_parameters_from_context(stream_->codecpar, codec_.get()), "describe the stream");
     require(avformat_write_header(format, nullptr), "write the header");
-    scaler_.reset(require_made(sws_getContext(codec_->width, codec_->height, AV_PIX_FMT_RGB24, codec_->width, codec_->height, AV_PIX_FMT_YUV420P, SWS_BICUBIC, nullptr, nullptr, nullptr),
+    scaler_.reset(require_made(sws_getContext(codec_->width, codec_->height, AV_PIX_FMT_RGB24, codec_->width, codec_->height, AV_PIX_FMT_YUV420P, SWS_BICUBIC,
+                                              nullptr, nullptr, nullptr),
                                "convert colours"));
     frame_.reset(require_made(av_frame_alloc(), "make a frame"));
     frame_->format = codec_->pix_fmt;
@@ -95,7 +96,7 @@ class Encoder {
   Encoder(const Encoder&) = delete;
   Encoder& operator=(const Encoder&) = delete;
 
-  void add(const at::Tensor& rgb) {   // [rows, columns, 3]
+  void add(const at::Tensor& rgb) {  // [rows, columns, 3]
     require(av_frame_make_writable(frame_.get()), "reuse a frame");
     const uint8_t* pixels[] = {rgb.const_data_ptr<uint8_t>()};
     const int stride[] = {3 * codec_->width};
@@ -116,7 +117,7 @@ class Encoder {
   }
 
  private:
-  void send(const AVFrame* frame) {   // nullptr: no more
+  void send(const AVFrame* frame) {  // nullptr: no more
     require(avcodec_send_frame(codec_.get(), frame), "encode a frame");
     while (true) {
       const int status = avcodec_receive_packet(codec_.get(), packet_.get());
@@ -141,7 +142,7 @@ class Encoder {
   std::unique_ptr<SwsContext, Free> scaler_;
   std::unique_ptr<AVFrame, Free> frame_;
   std::unique_ptr<AVPacket, Free> packet_;
-  AVStream* stream_ = nullptr;   // the format's
+  AVStream* stream_ = nullptr;  // the format's
   int64_t next_ = 0;
 };
 

@@ -20,7 +20,7 @@ struct DtypeName {
   std::string_view name;
   at::ScalarType dtype;
 };
-constexpr std::array kDtypes = {DtypeName{"|b1", at::kBool}, DtypeName{"|u1", at::kByte},  DtypeName{"|i1", at::kChar},
+constexpr std::array kDtypes = {DtypeName{"|b1", at::kBool},  DtypeName{"|u1", at::kByte},  DtypeName{"|i1", at::kChar},
                                 DtypeName{"<i2", at::kShort}, DtypeName{"<i4", at::kInt},   DtypeName{"<i8", at::kLong},
                                 DtypeName{"<f2", at::kHalf},  DtypeName{"<f4", at::kFloat}, DtypeName{"<f8", at::kDouble}};
 
@@ -28,7 +28,7 @@ struct Header {
   at::ScalarType dtype = at::kFloat;
   bool column_major = false;
   std::vector<int64_t> shape;
-  size_t num_bytes = 0;   // up to the first element
+  size_t num_bytes = 0;  // up to the first element
 };
 
 // The text after "'key':", without leading spaces.
@@ -45,8 +45,8 @@ at::ScalarType parse_dtype(std::string_view text, const std::string& origin) {
   for (const DtypeName& entry : kDtypes) {
     if (entry.name == name) return entry.dtype;
   }
-  throw InputError(fmt::format("{}: elements are {}, wanted one of |b1 |u1 |i1 <i2 <i4 <i8 <f2 <f4 <f8; convert them with numpy's astype",
-                               origin, std::string(name)));
+  throw InputError(
+      fmt::format("{}: elements are {}, wanted one of |b1 |u1 |i1 <i2 <i4 <i8 <f2 <f4 <f8; convert them with numpy's astype", origin, std::string(name)));
 }
 
 std::vector<int64_t> parse_shape(std::string_view text, const std::string& origin) {
@@ -115,8 +115,8 @@ std::string format_npy(const at::Tensor& array) {
   const at::Tensor values = array.detach().to(at::kCPU).contiguous();
   const auto entry = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeName& name) { return name.dtype == values.scalar_type(); });
   check(entry != kDtypes.end(), "npy: dtype {} cannot be written", c10::toString(values.scalar_type()));
-  std::string dict = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}{}), }}", entry->name, fmt::join(values.sizes(), ", "),
-                                 values.dim() == 1 ? "," : "");
+  std::string dict =
+      fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}{}), }}", entry->name, fmt::join(values.sizes(), ", "), values.dim() == 1 ? "," : "");
   constexpr size_t kAlignment = 64, kPrefix = 10;
   dict += std::string(kAlignment - (kPrefix + dict.size() + 1) % kAlignment, ' ') + "\n";
   std::string bytes(kMagic);

@@ -17,7 +17,7 @@ namespace {
 constexpr uint32_t kLocalSignature = 0x04034b50, kCentralSignature = 0x02014b50, kEndSignature = 0x06054b50;
 constexpr size_t kLocalSize = 30, kCentralSize = 46, kEndSize = 22, kMostComment = 65535;
 constexpr uint32_t kInZip64 = 0xffffffff;
-constexpr uint64_t kMaxDeflateRatio = 1100;   // zlib's is 1032
+constexpr uint64_t kMaxDeflateRatio = 1100;  // zlib's is 1032
 constexpr uint16_t kEncrypted = 1, kStored = 0, kDeflated = 8;
 
 uint32_t little_endian(std::string_view bytes, size_t at, size_t count) {
@@ -43,8 +43,8 @@ size_t find_end_record(std::string_view bytes, const std::string& file) {
 }
 
 Entry parse_central(std::string_view bytes, size_t at, const std::string& file) {
-  check_input(at <= bytes.size() && bytes.size() - at >= kCentralSize && little_endian(bytes, at, 4) == kCentralSignature,
-              "{}: the zip directory is damaged", file);
+  check_input(at <= bytes.size() && bytes.size() - at >= kCentralSize && little_endian(bytes, at, 4) == kCentralSignature, "{}: the zip directory is damaged",
+              file);
   Entry entry;
   entry.flags = static_cast<uint16_t>(little_endian(bytes, at + 8, 2));
   entry.method = static_cast<uint16_t>(little_endian(bytes, at + 10, 2));
@@ -74,7 +74,7 @@ std::string inflate_entry(std::string_view packed, const Entry& entry, const std
   check_input(entry.size <= packed.size() * kMaxDeflateRatio, "{}: {} bytes cannot come out of {}", origin, entry.size, packed.size());
   std::string bytes(entry.size, '\0');
   z_stream stream{};
-  constexpr int kRaw = -15;   // no zlib header
+  constexpr int kRaw = -15;  // no zlib header
   if (inflateInit2(&stream, kRaw) != Z_OK) throw std::runtime_error("zlib cannot start");
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
   stream.avail_in = static_cast<uInt>(packed.size());
@@ -109,7 +109,7 @@ void append_number(std::string& out, uint32_t value, size_t count) {
 
 // The 26 bytes that a local header and a directory entry share.
 void append_shared(std::string& out, const Entry& entry) {
-  constexpr uint32_t kVersion = 20, kJanuary1980 = 0x21;   // a fixed date: equal arrays give equal files
+  constexpr uint32_t kVersion = 20, kJanuary1980 = 0x21;  // a fixed date: equal arrays give equal files
   append_number(out, kVersion, 2);
   append_number(out, entry.flags, 2);
   append_number(out, entry.method, 2);
@@ -156,18 +156,18 @@ void write_npz(const std::filesystem::path& path, const NpzArrays& arrays) {
     file.write(bytes);
     offset += local.size() + bytes.size();
     append_number(directory, kCentralSignature, 4);
-    append_number(directory, 20, 2);           // made by: version 2.0, no system
+    append_number(directory, 20, 2);  // made by: version 2.0, no system
     append_shared(directory, entry);
-    append_number(directory, 0, 2);            // no comment
-    append_number(directory, 0, 2);            // first disk
-    append_number(directory, 0, 2);            // internal attributes
-    append_number(directory, 0, 4);            // external attributes
+    append_number(directory, 0, 2);  // no comment
+    append_number(directory, 0, 2);  // first disk
+    append_number(directory, 0, 2);  // internal attributes
+    append_number(directory, 0, 4);  // external attributes
     append_number(directory, entry.offset, 4);
     directory += entry.name;
   }
   std::string end;
   append_number(end, kEndSignature, 4);
-  append_number(end, 0, 4);                    // one disk
+  append_number(end, 0, 4);  // one disk
   append_number(end, static_cast<uint32_t>(arrays.size()), 2);
   append_number(end, static_cast<uint32_t>(arrays.size()), 2);
   append_number(end, static_cast<uint32_t>(directory.size()), 4);

@@ -51,8 +51,7 @@ void PendingFile::commit() {
 
 void PendingFile::fail(const char* action) const {
   const int reason = errno;
-  throw std::runtime_error(fmt::format("{}: {}: {} (a file that stood there before is unchanged)", target_.string(),
-                                       action, std::strerror(reason)));
+  throw std::runtime_error(fmt::format("{}: {}: {} (a file that stood there before is unchanged)", target_.string(), action, std::strerror(reason)));
 }
 
 }  // namespace linden

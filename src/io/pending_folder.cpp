@@ -30,9 +30,7 @@ PendingFolder::~PendingFolder() {
   if (committed_) return;
   try {
     remove_folder(temporary_);
-  } catch (const std::exception& problem) {
-    log_warning("{}", problem.what());
-  }
+  } catch (const std::exception& problem) { log_warning("{}", problem.what()); }
 }
 
 void PendingFolder::commit() {

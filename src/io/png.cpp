@@ -64,9 +64,7 @@ void append(png_structp png, png_bytep data, size_t size) {
   bool stored = true;
   try {
     static_cast<std::string*>(png_get_io_ptr(png))->append(reinterpret_cast<const char*>(data), size);
-  } catch (...) {
-    stored = false;
-  }
+  } catch (...) { stored = false; }
   if (!stored) png_error(png, "out of memory");
 }
 
@@ -136,7 +134,7 @@ void read_text(png_structp png, png_infop info, std::map<std::string, std::strin
 
 // Whether no chunk claims more bytes than follow it: libpng takes (and clears) what a text chunk claims before it reads.
 bool holds_its_chunks(std::string_view bytes) {
-  constexpr size_t kSignature = 8, kFrame = 12;   // of a chunk: length, type, CRC
+  constexpr size_t kSignature = 8, kFrame = 12;  // of a chunk: length, type, CRC
   for (size_t at = kSignature; at + kFrame <= bytes.size();) {
     size_t length = 0;
     for (size_t i = 0; i < 4; ++i) length = length << 8 | static_cast<unsigned char>(bytes[at + i]);
@@ -151,11 +149,9 @@ bool holds_its_chunks(std::string_view bytes) {
 
 std::string encode_png(const at::Tensor& image, const std::map<std::string, std::string>& text) {
   check(image.dim() == 3 && (image.size(0) == 1 || image.size(0) == 3) && image.scalar_type() == at::kByte,
-        "encode_png: wanted [1 or 3, Y, X] of u8, got {} of {}", fmt::streamed(image.sizes()),
-        at::toString(image.scalar_type()));
+        "encode_png: wanted [1 or 3, Y, X] of u8, got {} of {}", fmt::streamed(image.sizes()), at::toString(image.scalar_type()));
   const int64_t channels = image.size(0), rows = image.size(1), columns = image.size(2);
-  check(rows > 0 && columns > 0 && rows < (1 << 24) && columns < (1 << 24) &&
-            static_cast<uint64_t>(rows) * static_cast<uint64_t>(columns) <= kMaxPixels,
+  check(rows > 0 && columns > 0 && rows < (1 << 24) && columns < (1 << 24) && static_cast<uint64_t>(rows) * static_cast<uint64_t>(columns) <= kMaxPixels,
         "encode_png: {} x {} pixels; allowed: 1 to 2^28", rows, columns);
   const at::Tensor pixels = image.detach().to(at::kCPU).permute({1, 2, 0}).contiguous();  // [Y, X, C]
   std::vector<png_text> chunks = text_chunks(text);
@@ -165,8 +161,7 @@ std::string encode_png(const at::Tensor& image, const std::map<std::string, std:
   const bool written = guarded(writer.session, [&] {
     png_set_write_fn(writer.png, &bytes, append, nullptr);
     png_set_IHDR(writer.png, writer.info, static_cast<png_uint_32>(columns), static_cast<png_uint_32>(rows), 8,
-                 channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+                 channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     if (!chunks.empty()) png_set_text(writer.png, writer.info, chunks.data(), static_cast<int>(chunks.size()));
     png_write_info(writer.png, writer.info);
     for (int64_t y = 0; y < rows; ++y) png_write_row(writer.png, first + y * columns * channels);
@@ -176,8 +171,7 @@ std::string encode_png(const at::Tensor& image, const std::map<std::string, std:
   return bytes;
 }
 
-void write_png(const std::filesystem::path& path, const at::Tensor& image,
-               const std::map<std::string, std::string>& text) {
+void write_png(const std::filesystem::path& path, const at::Tensor& image, const std::map<std::string, std::string>& text) {
   const std::string bytes = encode_png(image, text);
   PendingFile file(path);
   file.write(bytes);
@@ -186,14 +180,11 @@ void write_png(const std::filesystem::path& path, const at::Tensor& image,
 
 at::Tensor read_png(const std::filesystem::path& path, std::map<std::string, std::string>* text) {
   const MappedFile file(path);
-  check_input(file.size() >= 8 && png_sig_cmp(reinterpret_cast<png_const_bytep>(file.data()), 0, 8) == 0,
-              "{}: is not a PNG file", path.string());
+  check_input(file.size() >= 8 && png_sig_cmp(reinterpret_cast<png_const_bytep>(file.data()), 0, 8) == 0, "{}: is not a PNG file", path.string());
   check_input(holds_its_chunks(file.bytes()), "{}: the PNG is damaged: the file is cut short", path.string());
   Reader reader;
   reader.rest = file.bytes();
-  const auto damaged = [&] {
-    return InputError(fmt::format("{}: the PNG is damaged: {}", path.string(), reader.session.message));
-  };
+  const auto damaged = [&] { return InputError(fmt::format("{}: the PNG is damaged: {}", path.string(), reader.session.message)); };
   uint64_t rows = 0, columns = 0, channels = 0;
   if (!guarded(reader.session, [&] {
         png_set_read_fn(reader.png, &reader.rest, take);
@@ -210,13 +201,11 @@ at::Tensor read_png(const std::filesystem::path& path, std::map<std::string, std
   }
   check_input(rows * columns <= kMaxPixels, "{}: has {} x {} pixels, more than 2^28", path.string(), rows, columns);
   // At least one bit a pixel is stored, so a larger picture cannot come out of these bytes.
-  check_input(rows * columns / 8 <= file.size() * kMaxDeflateRatio,
-              "{}: the PNG is damaged: {} x {} pixels cannot be stored in {} bytes", path.string(), rows, columns,
-              file.size());
+  check_input(rows * columns / 8 <= file.size() * kMaxDeflateRatio, "{}: the PNG is damaged: {} x {} pixels cannot be stored in {} bytes", path.string(), rows,
+              columns, file.size());
   check_input(channels == 1 || channels == 3, "{}: has {} channels, wanted grey or RGB", path.string(), channels);
-  at::Tensor pixels =
-      at::empty({static_cast<int64_t>(rows), static_cast<int64_t>(columns), static_cast<int64_t>(channels)},
-                at::kByte);  // [Y, X, C]
+  at::Tensor pixels = at::empty({static_cast<int64_t>(rows), static_cast<int64_t>(columns), static_cast<int64_t>(channels)},
+                                at::kByte);  // [Y, X, C]
   std::vector<png_bytep> row_pointers(rows);
   for (uint64_t y = 0; y < rows; ++y) row_pointers[y] = pixels.data_ptr<uint8_t>() + y * columns * channels;
   if (!guarded(reader.session, [&] {

@@ -11,8 +11,7 @@ namespace linden {
 
 // image [C, Y, X] u8, C in {1, 3}, at most 2^28 pixels. `text`: keyword (1 to 79 ASCII characters) to UTF-8 text
 // (seed, config hash ...). Written under a temporary name and renamed; std::runtime_error with the reason.
-void write_png(const std::filesystem::path& path, const at::Tensor& image,
-               const std::map<std::string, std::string>& text = {});
+void write_png(const std::filesystem::path& path, const at::Tensor& image, const std::map<std::string, std::string>& text = {});
 std::string encode_png(const at::Tensor& image, const std::map<std::string, std::string>& text = {});
 // [C, Y, X] u8: 1 channel for grey, else 3. 16 bits are scaled to 8, palettes looked up, alpha dropped (as Pillow's
 // convert("RGB") does). InputError on anything damaged (checksums are checked) and on more than 2^28 pixels.

@@ -13,12 +13,10 @@
 namespace linden {
 
 struct SafetensorsFile::State {
-  explicit State(const std::filesystem::path& path_)
-      : path(path_), file(path_), header(parse_safetensors_header(path.string(), file.bytes())) {}
+  explicit State(const std::filesystem::path& path_) : path(path_), file(path_), header(parse_safetensors_header(path.string(), file.bytes())) {}
   const SafetensorsEntry& entry(const std::string& name) const {
     const auto found = header.entries.find(name);
-    check_input(found != header.entries.end(), "{}: holds no tensor {} (it holds {} others)", path.string(),
-                quoted_name(name), header.entries.size());
+    check_input(found != header.entries.end(), "{}: holds no tensor {} (it holds {} others)", path.string(), quoted_name(name), header.entries.size());
     return found->second;
   }
   std::filesystem::path path;
@@ -65,8 +63,7 @@ at::Tensor SafetensorsFile::tensor(const std::string& name) const {
   char* data = state_->file.data() + state_->header.data_start + entry.begin;
   if (entry.dtype == at::kBool) {
     const auto bad = std::find_if(data, data + num_bytes, [](char byte) { return byte != 0 && byte != 1; });
-    check_input(bad == data + num_bytes, "{}: tensor {} is BOOL, but its byte {} is neither 0 nor 1",
-                state_->path.string(), quoted_name(name), bad - data);
+    check_input(bad == data + num_bytes, "{}: tensor {} is BOOL, but its byte {} is neither 0 nor 1", state_->path.string(), quoted_name(name), bad - data);
   }
   if (reinterpret_cast<uintptr_t>(data) % c10::elementSize(entry.dtype) == 0) {
     return at::from_blob(

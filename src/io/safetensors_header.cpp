@@ -59,16 +59,12 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   bool boolean(bool) override { return refuse("true or false"); }
   bool binary(binary_t&) override { return refuse("binary data"); }
   bool number_integer(number_integer_t value) override { return refuse(fmt::format("the negative number {}", value)); }
-  bool number_float(number_float_t, const string_t& text) override {
-    return refuse("the number " + text.substr(0, 40) + ", which is no integer below 2^64,");
-  }
+  bool number_float(number_float_t, const string_t& text) override { return refuse("the number " + text.substr(0, 40) + ", which is no integer below 2^64,"); }
 
   bool number_unsigned(number_unsigned_t value) override {
     if (place_ == Place::kShape) {
       if (value > INT64_MAX) return fail(fmt::format("tensor {}: the dimension {} is too large", name(), value));
-      if (entry_.shape.size() == kMaxSafetensorsRank) {
-        return fail(fmt::format("tensor {} has more than {} dimensions", name(), kMaxSafetensorsRank));
-      }
+      if (entry_.shape.size() == kMaxSafetensorsRank) { return fail(fmt::format("tensor {} has more than {} dimensions", name(), kMaxSafetensorsRank)); }
       entry_.shape.push_back(static_cast<int64_t>(value));
       return true;
     }
@@ -82,17 +78,12 @@ class HeaderReader final : public nlohmann::json_sax<json> {
 
   bool string(string_t& value) override {
     if (place_ == Place::kMetadata) {
-      if (!header_.metadata.emplace(key_, value).second) {
-        return fail(fmt::format("metadata key {} appears twice", quoted_name(key_)));
-      }
+      if (!header_.metadata.emplace(key_, value).second) { return fail(fmt::format("metadata key {} appears twice", quoted_name(key_))); }
       return true;
     }
     if (place_ != Place::kEntry || key_ != "dtype") return refuse("the text " + quoted_name(value));
     const auto dtype = safetensors_dtype(value);
-    if (!dtype) {
-      return fail(
-          fmt::format("tensor {} has the unknown dtype {} (known: {})", name(), quoted_name(value), known_dtypes()));
-    }
+    if (!dtype) { return fail(fmt::format("tensor {} has the unknown dtype {} (known: {})", name(), quoted_name(value), known_dtypes())); }
     entry_.dtype = *dtype;
     return true;
   }
@@ -123,8 +114,7 @@ class HeaderReader final : public nlohmann::json_sax<json> {
       }
     } else if (place_ == Place::kEntry) {
       if (key != "dtype" && key != "shape" && key != "data_offsets") {
-        return fail(fmt::format("tensor {} has the unknown key {} (known: dtype, shape, data_offsets)", name(),
-                                quoted_name(key)));
+        return fail(fmt::format("tensor {} has the unknown key {} (known: dtype, shape, data_offsets)", name(), quoted_name(key)));
       }
       if (!seen_.insert(key).second) return fail(fmt::format("tensor {} has the key {} twice", name(), key));
     }
@@ -149,9 +139,7 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   }
 
   bool end_array() override {
-    if (place_ == Place::kOffsets && num_offsets_ != 2) {
-      return fail(fmt::format("tensor {}: data_offsets has {} numbers, wanted 2", name(), num_offsets_));
-    }
+    if (place_ == Place::kOffsets && num_offsets_ != 2) { return fail(fmt::format("tensor {}: data_offsets has {} numbers, wanted 2", name(), num_offsets_)); }
     place_ = Place::kEntry;
     return true;
   }
@@ -199,20 +187,16 @@ std::optional<uint64_t> byte_count(const SafetensorsEntry& entry) {
   return empty ? 0 : static_cast<uint64_t>(bound);
 }
 
-void check_entry(const std::string& origin, const std::string& name, const SafetensorsEntry& entry,
-                 uint64_t data_size) {
+void check_entry(const std::string& origin, const std::string& name, const SafetensorsEntry& entry, uint64_t data_size) {
   const auto where = [&] { return fmt::format("{}: tensor {}", origin, quoted_name(name)); };
   check_input(entry.begin <= entry.end, "{}: data_offsets [{}, {}] run backwards", where(), entry.begin, entry.end);
-  check_input(entry.end <= data_size,
-              "{}: data_offsets [{}, {}] reach past the end of the file, which has {} bytes of data; it was cut short",
-              where(), entry.begin, entry.end, data_size);
+  check_input(entry.end <= data_size, "{}: data_offsets [{}, {}] reach past the end of the file, which has {} bytes of data; it was cut short", where(),
+              entry.begin, entry.end, data_size);
   const auto bytes = byte_count(entry);
   const auto dtype = *safetensors_dtype_name(entry.dtype);
-  check_input(bytes.has_value(), "{}: the byte count of shape [{}] x {} overflows", where(),
-              fmt::join(entry.shape, ", "), dtype);
-  check_input(*bytes == entry.end - entry.begin,
-              "{}: shape [{}] x {} needs {} bytes, but data_offsets [{}, {}] hold {}", where(),
-              fmt::join(entry.shape, ", "), dtype, *bytes, entry.begin, entry.end, entry.end - entry.begin);
+  check_input(bytes.has_value(), "{}: the byte count of shape [{}] x {} overflows", where(), fmt::join(entry.shape, ", "), dtype);
+  check_input(*bytes == entry.end - entry.begin, "{}: shape [{}] x {} needs {} bytes, but data_offsets [{}, {}] hold {}", where(), fmt::join(entry.shape, ", "),
+              dtype, *bytes, entry.begin, entry.end, entry.end - entry.begin);
 }
 
 void check_layout(const std::string& origin, const SafetensorsHeader& header, uint64_t data_size) {
@@ -222,21 +206,20 @@ void check_layout(const std::string& origin, const SafetensorsHeader& header, ui
     check_entry(origin, name, entry, data_size);
     order.emplace_back(&name, &entry);
   }
-  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
-    return std::pair(a.second->begin, a.second->end) < std::pair(b.second->begin, b.second->end);
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto& a, const auto& b) { return std::pair(a.second->begin, a.second->end) < std::pair(b.second->begin, b.second->end); });
   uint64_t covered = 0;
   const std::string* previous = nullptr;
   for (const auto& [name, entry] : order) {
-    check_input(entry->begin >= covered, "{}: tensors {} and {} overlap at byte {} of the data", origin,
-                quoted_name(previous ? *previous : ""), quoted_name(*name), entry->begin);
-    check_input(entry->begin == covered, "{}: there is a hole in the data, bytes {} to {}, before tensor {}", origin,
-                covered, entry->begin, quoted_name(*name));
+    check_input(entry->begin >= covered, "{}: tensors {} and {} overlap at byte {} of the data", origin, quoted_name(previous ? *previous : ""),
+                quoted_name(*name), entry->begin);
+    check_input(entry->begin == covered, "{}: there is a hole in the data, bytes {} to {}, before tensor {}", origin, covered, entry->begin,
+                quoted_name(*name));
     covered = entry->end;
     previous = name;
   }
-  check_input(covered == data_size, "{}: {} bytes follow the last tensor: the data has {} bytes, the header names {}",
-              origin, data_size - covered, data_size, covered);
+  check_input(covered == data_size, "{}: {} bytes follow the last tensor: the data has {} bytes, the header names {}", origin, data_size - covered, data_size,
+              covered);
 }
 
 }  // namespace
@@ -272,20 +255,15 @@ std::string quoted_name(std::string_view name) {
 }
 
 SafetensorsHeader parse_safetensors_header(const std::string& origin, std::string_view file) {
-  check_input(file.size() >= 8,
-              "{}: has {} bytes, too few for a safetensors file, which starts with 8 bytes of header size", origin,
-              file.size());
+  check_input(file.size() >= 8, "{}: has {} bytes, too few for a safetensors file, which starts with 8 bytes of header size", origin, file.size());
   uint64_t header_size = 0;
   for (int i = 7; i >= 0; --i) header_size = header_size << 8 | static_cast<unsigned char>(file[i]);
-  check_input(header_size <= kMaxSafetensorsHeader,
-              "{}: the header size {} is larger than {} bytes: damaged, or not a safetensors file", origin, header_size,
+  check_input(header_size <= kMaxSafetensorsHeader, "{}: the header size {} is larger than {} bytes: damaged, or not a safetensors file", origin, header_size,
               kMaxSafetensorsHeader);
-  check_input(header_size <= file.size() - 8,
-              "{}: the header is cut short: it should have {} bytes, and {} follow its size", origin, header_size,
+  check_input(header_size <= file.size() - 8, "{}: the header is cut short: it should have {} bytes, and {} follow its size", origin, header_size,
               file.size() - 8);
   const std::string_view text = file.substr(8, header_size);
-  check_input(!text.empty() && text.front() == '{', "{}: the header does not start with '{{': not a safetensors file",
-              origin);
+  check_input(!text.empty() && text.front() == '{', "{}: the header does not start with '{{': not a safetensors file", origin);
   SafetensorsHeader header;
   HeaderReader reader(header);
   const bool parsed = json::sax_parse(text.begin(), text.end(), &reader);

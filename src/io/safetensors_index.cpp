@@ -26,8 +26,7 @@ bool ends_with(const fs::path& path, std::string_view suffix) { return path.file
 
 json parse_index(const fs::path& path) {
   const MappedFile file(path);
-  check_input(file.size() <= kMaxIndexBytes, "{}: has {} bytes, more than {} for an index", path.string(), file.size(),
-              kMaxIndexBytes);
+  check_input(file.size() <= kMaxIndexBytes, "{}: has {} bytes, more than {} for an index", path.string(), file.size(), kMaxIndexBytes);
   std::vector<std::set<std::string>> keys;  // of the objects that are open
   const auto watch = [&](int, json::parse_event_t event, json& value) {
     if (event == json::parse_event_t::object_start) keys.emplace_back();
@@ -40,9 +39,7 @@ json parse_index(const fs::path& path) {
   };
   try {
     return json::parse(file.bytes().begin(), file.bytes().end(), watch);
-  } catch (const json::exception& problem) {
-    throw InputError(fmt::format("{}: is not valid JSON: {}", path.string(), problem.what()));
-  }
+  } catch (const json::exception& problem) { throw InputError(fmt::format("{}: is not valid JSON: {}", path.string(), problem.what())); }
 }
 
 // Of "STEM-00002-of-00006.safetensors": its stem and the 6.
@@ -67,16 +64,13 @@ std::vector<std::string> whole_set(const std::vector<std::string>& names) {
   const auto first = parse_shard_name(names.front());
   if (!first) return {};  // (its count has five digits: the loop is short)
   std::vector<std::string> wanted;
-  for (size_t number = 1; number <= first->num_shards; ++number)
-    wanted.push_back(shard_file_name(first->stem, number, first->num_shards));
+  for (size_t number = 1; number <= first->num_shards; ++number) wanted.push_back(shard_file_name(first->stem, number, first->num_shards));
   return std::includes(wanted.begin(), wanted.end(), names.begin(), names.end()) ? wanted : std::vector<std::string>();
 }
 
 }  // namespace
 
-bool is_safetensors_index(const fs::path& path) {
-  return ends_with(path, ".index.json") && !ends_with(path, ".bin.index.json");
-}
+bool is_safetensors_index(const fs::path& path) { return ends_with(path, ".index.json") && !ends_with(path, ".bin.index.json"); }
 
 std::string shard_file_name(const std::string& stem, size_t number, size_t num_shards) {
   if (num_shards == 1) return fmt::format("{}{}", stem, kEnding);
@@ -91,10 +85,8 @@ std::map<std::string, std::vector<std::string>> read_safetensors_index(const fs:
   for (const auto& [name, shard] : index["weight_map"].items()) {
     check_input(shard.is_string(), "{}: weight_map of {} is not a file name", path.string(), quoted_name(name));
     const auto& file = shard.get_ref<const std::string&>();
-    check_input(!file.empty() && file != "." && file != ".." && file.find('/') == std::string::npos &&
-                    file.find('\0') == std::string::npos,
-                "{}: weight_map of {} is {}: wanted the plain name of a file beside the index", path.string(),
-                quoted_name(name), quoted_name(file));
+    check_input(!file.empty() && file != "." && file != ".." && file.find('/') == std::string::npos && file.find('\0') == std::string::npos,
+                "{}: weight_map of {} is {}: wanted the plain name of a file beside the index", path.string(), quoted_name(name), quoted_name(file));
     shards[file].push_back(name);
   }
   return shards;
@@ -112,8 +104,7 @@ std::vector<fs::path> safetensors_of_folder(const fs::path& folder) {
   std::error_code error;
   for (fs::directory_iterator item(folder, error), end; !error && item != end; item.increment(error)) {
     const std::string name = item->path().filename().string();
-    if (name == "diffusion_pytorch_model.safetensors" || name == "model.safetensors" ||
-        is_safetensors_index(item->path())) {
+    if (name == "diffusion_pytorch_model.safetensors" || name == "model.safetensors" || is_safetensors_index(item->path())) {
       usual.push_back(name);
     } else if (ends_with(item->path(), kEnding)) {
       others.push_back(name);
@@ -130,14 +121,12 @@ std::vector<fs::path> safetensors_of_folder(const fs::path& folder) {
   if (!set.empty()) {
     std::vector<std::string> missing;
     std::set_difference(set.begin(), set.end(), candidates.begin(), candidates.end(), std::back_inserter(missing));
-    check_input(missing.empty(), "{}: {} of the {} shards are missing: {}", folder.string(), missing.size(), set.size(),
-                fmt::join(missing, ", "));
+    check_input(missing.empty(), "{}: {} of the {} shards are missing: {}", folder.string(), missing.size(), set.size(), fmt::join(missing, ", "));
     std::vector<fs::path> files;
     for (const std::string& name : set) files.push_back(folder / name);
     return files;
   }
-  check_input(candidates.size() == 1, "{}: holds several candidates: {}; name one of them", folder.string(),
-              fmt::join(candidates, ", "));
+  check_input(candidates.size() == 1, "{}: holds several candidates: {}; name one of them", folder.string(), fmt::join(candidates, ", "));
   return {folder / candidates.front()};
 }
 

@@ -29,10 +29,8 @@ SafetensorsSet::SafetensorsSet(const fs::path& path) : path_(path) {
   std::vector<fs::path> files = {path};
   if (fs::is_directory(path, ignored)) files = safetensors_of_folder(path);
   if (files.size() == 1) path_ = files.front();
-  if (is_safetensors_index(path_))
-    open_index();
-  else
-    open_shards(files);
+  if (is_safetensors_index(path_)) open_index();
+  else open_shards(files);
 }
 
 void SafetensorsSet::open_index() {
@@ -53,19 +51,16 @@ void SafetensorsSet::open_index() {
       if (!shard.contains(name)) absent.push_back(quoted_name(name));
       file_of_.emplace(name, files_.size() - 1);
     }
-    check_input(absent.empty(), "{}: says that tensor{} {} in {}, which does not hold {}", path_.string(),
-                absent.size() == 1 ? "" : "s", listed(absent) + (absent.size() == 1 ? " is" : " are"), file,
-                absent.size() == 1 ? "it" : "them");
+    check_input(absent.empty(), "{}: says that tensor{} {} in {}, which does not hold {}", path_.string(), absent.size() == 1 ? "" : "s",
+                listed(absent) + (absent.size() == 1 ? " is" : " are"), file, absent.size() == 1 ? "it" : "them");
     size_t unlisted = 0;
     for (const std::string& name : shard.names()) {
       const auto other = place.find(name);
-      check_input(other == place.end() || other->second == file,
-                  "{}: tensor {} is there twice, in {} (where weight_map places it) and in {}", path_.string(),
+      check_input(other == place.end() || other->second == file, "{}: tensor {} is there twice, in {} (where weight_map places it) and in {}", path_.string(),
                   quoted_name(name), other == place.end() ? "" : other->second, file);
       unlisted += other == place.end();
     }
-    if (unlisted > 0)
-      log_warning("{}: {} tensors of {} are not in its weight_map and were left out", path_.string(), unlisted, file);
+    if (unlisted > 0) log_warning("{}: {} tensors of {} are not in its weight_map and were left out", path_.string(), unlisted, file);
   }
 }
 
@@ -74,16 +69,15 @@ void SafetensorsSet::open_shards(const std::vector<fs::path>& shards) {
     files_.emplace_back(shard);
     for (const std::string& name : files_.back().names()) {
       const auto [place, fresh] = file_of_.emplace(name, files_.size() - 1);
-      check_input(fresh, "{}: tensor {} is there twice, in {} and in {}", path_.string(), quoted_name(name),
-                  shards[place->second].filename().string(), shard.filename().string());
+      check_input(fresh, "{}: tensor {} is there twice, in {} and in {}", path_.string(), quoted_name(name), shards[place->second].filename().string(),
+                  shard.filename().string());
     }
   }
 }
 
 const SafetensorsFile& SafetensorsSet::file_of(const std::string& name) const {
   const auto found = file_of_.find(name);
-  check_input(found != file_of_.end(), "{}: holds no tensor {} (it holds {} others)", path_.string(), quoted_name(name),
-              file_of_.size());
+  check_input(found != file_of_.end(), "{}: holds no tensor {} (it holds {} others)", path_.string(), quoted_name(name), file_of_.size());
   return files_[found->second];
 }
 

@@ -18,8 +18,7 @@ using Json = nlohmann::ordered_json;
 
 std::string dtype_name(const TensorSpec& tensor) {
   const auto name = safetensors_dtype_name(tensor.dtype);
-  check(name.has_value(), "safetensors: tensor {} has the dtype {}, which the format lacks", quoted_name(tensor.name),
-        at::toString(tensor.dtype));
+  check(name.has_value(), "safetensors: tensor {} has the dtype {}, which the format lacks", quoted_name(tensor.name), at::toString(tensor.dtype));
   return *name;
 }
 
@@ -44,12 +43,9 @@ std::string header_text(const std::vector<TensorSpec>& tensors, const Metadata& 
   std::string text;
   try {
     text = header.dump();
-  } catch (const Json::exception& problem) {
-    throw CheckError(fmt::format("safetensors: a name or a metadata text is not UTF-8: {}", problem.what()));
-  }
+  } catch (const Json::exception& problem) { throw CheckError(fmt::format("safetensors: a name or a metadata text is not UTF-8: {}", problem.what())); }
   text.resize((text.size() + 7) / 8 * 8, ' ');  // data starts at a multiple of 8
-  check(text.size() <= kMaxSafetensorsHeader, "safetensors: the header has {} bytes, allowed {}", text.size(),
-        kMaxSafetensorsHeader);
+  check(text.size() <= kMaxSafetensorsHeader, "safetensors: the header has {} bytes, allowed {}", text.size(), kMaxSafetensorsHeader);
   return text;
 }
 
@@ -58,17 +54,15 @@ void check_names(const std::vector<TensorSpec>& tensors) {
   for (const TensorSpec& tensor : tensors) names.push_back(tensor.name);
   std::sort(names.begin(), names.end());
   const auto twice = std::adjacent_find(names.begin(), names.end());
-  check(twice == names.end(), "safetensors: tensor {} is to be written twice",
-        twice == names.end() ? "" : quoted_name(*twice));
-  check(!std::binary_search(names.begin(), names.end(), "__metadata__"),
-        "safetensors: a tensor cannot have the name __metadata__");
+  check(twice == names.end(), "safetensors: tensor {} is to be written twice", twice == names.end() ? "" : quoted_name(*twice));
+  check(!std::binary_search(names.begin(), names.end(), "__metadata__"), "safetensors: a tensor cannot have the name __metadata__");
 }
 
 }  // namespace
 
-SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vector<TensorSpec> tensors,
-                                     const Metadata& metadata)
-    : order_(in_file_order(std::move(tensors))), file_(path) {
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vector<TensorSpec> tensors, const Metadata& metadata)
+    : order_(in_file_order(std::move(tensors))),
+      file_(path) {
   check_names(order_);
   const std::string header = header_text(order_, metadata);
   char size[8];
@@ -114,8 +108,7 @@ std::vector<std::vector<TensorSpec>> split_into_shards(const std::vector<TensorS
 void save_safetensors(const std::filesystem::path& path, const NamedTensors& tensors, const Metadata& metadata) {
   std::vector<TensorSpec> specs;
   for (const auto& [name, tensor] : tensors) {
-    check(tensor.defined() && tensor.layout() == at::kStrided, "save_safetensors: tensor {} is undefined or sparse",
-          quoted_name(name));
+    check(tensor.defined() && tensor.layout() == at::kStrided, "save_safetensors: tensor {} is undefined or sparse", quoted_name(name));
     specs.push_back({name, tensor.scalar_type(), tensor.sizes().vec()});
   }
   SafetensorsWriter writer(path, std::move(specs), metadata);

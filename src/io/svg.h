@@ -18,8 +18,8 @@ struct Axis {
 struct Curve {
   std::string label;
   std::vector<double> x, y;
-  std::vector<double> low, high;   // band; empty or as long as y
-  std::string colour = {};         // "#rrggbb"; empty: by its place among the curves
+  std::vector<double> low, high;  // band; empty or as long as y
+  std::string colour = {};        // "#rrggbb"; empty: by its place among the curves
 };
 // Where the colours of curves mean a number: a bar under the legend, from `low` to `high`.
 struct ColourBar {
@@ -30,8 +30,8 @@ struct CurveFigure {
   std::string title;
   Axis x, y;
   std::vector<Curve> curves;
-  std::vector<std::pair<std::string, double>> horizontal_lines;  // reference values, dashed
-  std::vector<std::pair<std::string, double>> vertical_lines = {};   // events, labelled above
+  std::vector<std::pair<std::string, double>> horizontal_lines;     // reference values, dashed
+  std::vector<std::pair<std::string, double>> vertical_lines = {};  // events, labelled above
   ColourBar colour_bar = {};
   int64_t width = 640, height = 400;
 };
@@ -42,7 +42,7 @@ std::string curves_svg(const CurveFigure& figure);
 struct BarFigure {
   std::string title;
   std::string y_label;
-  std::vector<std::string> groups;                               // labels along x
+  std::vector<std::string> groups;                                  // labels along x
   std::vector<std::pair<std::string, std::vector<double>>> series;  // one value a group; NaN: no bar
   int64_t width = 640, height = 400;
 };
@@ -51,10 +51,10 @@ std::string bars_svg(const BarFigure& figure);
 // Values over x (columns) and ranges of y (rows) as colours.
 struct HeatMapFigure {
   std::string title, x_label, y_label, value_label;
-  std::vector<double> x;                           // rising; a column reaches half way to its neighbours
-  std::vector<std::pair<double, double>> y;        // low and high edge of each row, rising
-  std::vector<std::vector<double>> values;         // [rows][columns]; NaN (and <= 0 where logarithmic): left empty
-  bool logarithmic = true;                         // the colours
+  std::vector<double> x;                     // rising; a column reaches half way to its neighbours
+  std::vector<std::pair<double, double>> y;  // low and high edge of each row, rising
+  std::vector<std::vector<double>> values;   // [rows][columns]; NaN (and <= 0 where logarithmic): left empty
+  bool logarithmic = true;                   // the colours
   std::vector<std::pair<std::string, double>> vertical_lines;
   int64_t width = 640, height = 340;
 };
@@ -63,8 +63,8 @@ std::string heat_map_svg(const HeatMapFigure& figure);
 // Rows of numbered cells, each of one kind (which layers of a network are what).
 struct CellFigure {
   std::string title, x_label;
-  std::vector<std::string> kinds;                                       // in the legend; at most seven
-  std::vector<std::pair<std::string, std::vector<int64_t>>> rows;       // label, kind of each cell
+  std::vector<std::string> kinds;                                  // in the legend; at most seven
+  std::vector<std::pair<std::string, std::vector<int64_t>>> rows;  // label, kind of each cell
   int64_t width = 640;
 };
 std::string cells_svg(const CellFigure& figure);
@@ -82,8 +82,8 @@ std::string scatter_svg(const ScatterFigure& figure);
 struct TreeFigure {
   std::string title;
   std::vector<int64_t> parent, level;
-  std::vector<double> value;        // colours the node
-  std::vector<double> weight;       // its size (visit count)
+  std::vector<double> value;              // colours the node
+  std::vector<double> weight;             // its size (visit count)
   std::vector<std::string> level_labels;  // label of level l at index l; empty: the numbers
   std::vector<std::string> thumbnails;    // one a node: a PNG file in base64 or ""; the best that fit are drawn
   std::string value_label = "value";

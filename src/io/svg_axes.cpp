@@ -32,14 +32,11 @@ std::string minus(std::string text) {
 std::string linear_label(double value, double step, double largest) {
   value += 0.0;  // no -0
   const double step_power = std::floor(std::log10(step) + 1e-9);
-  if (largest < 1e6 && largest >= 1e-3) {
-    return minus(fmt::format("{:.{}f}", value, std::clamp(static_cast<int>(-step_power), 0, 12)));
-  }
+  if (largest < 1e6 && largest >= 1e-3) { return minus(fmt::format("{:.{}f}", value, std::clamp(static_cast<int>(-step_power), 0, 12))); }
   if (value == 0) return "0";
   const double power = std::floor(std::log10(largest));
   const int decimals = std::clamp(static_cast<int>(power - step_power), 0, 12);
-  return minus(fmt::format("{:.{}f}·10", value / std::pow(10.0, power), decimals)) +
-         superscript(static_cast<int>(power));
+  return minus(fmt::format("{:.{}f}·10", value / std::pow(10.0, power), decimals)) + superscript(static_cast<int>(power));
 }
 
 int wanted_ticks(double first_pixel, double last_pixel, bool horizontal) {
@@ -48,9 +45,7 @@ int wanted_ticks(double first_pixel, double last_pixel, bool horizontal) {
 
 }  // namespace
 
-bool Extent::shows(double value) const {
-  return std::isfinite(value) && std::abs(value) <= kLargest && (!logarithmic_ || value > 1 / kLargest);
-}
+bool Extent::shows(double value) const { return std::isfinite(value) && std::abs(value) <= kLargest && (!logarithmic_ || value > 1 / kLargest); }
 
 void Extent::include(double value) {
   if (!shows(value)) return;
@@ -145,15 +140,9 @@ double draw_heading(Canvas& canvas, int64_t width, const std::string& title, con
     any = true;
     const double middle = y - 4;
     switch (entry.mark) {
-      case LegendEntry::Mark::kLine:
-        canvas.line({x, middle}, {x + kMarkWidth, middle}, {entry.colour, 2, entry.dashes});
-        break;
-      case LegendEntry::Mark::kBox:
-        canvas.rectangle({x + 8, middle - 5}, 11, 10, entry.colour);
-        break;
-      case LegendEntry::Mark::kDot:
-        canvas.circle({x + 14, middle}, 4, entry.colour, 0.8);
-        break;
+      case LegendEntry::Mark::kLine: canvas.line({x, middle}, {x + kMarkWidth, middle}, {entry.colour, 2, entry.dashes}); break;
+      case LegendEntry::Mark::kBox: canvas.rectangle({x + 8, middle - 5}, 11, 10, entry.colour); break;
+      case LegendEntry::Mark::kDot: canvas.circle({x + 14, middle}, 4, entry.colour, 0.8); break;
     }
     canvas.text({x + kMarkWidth + 5, y}, entry.label, {.size = kLegendSize});
     x += needed + kGap;
@@ -172,15 +161,14 @@ double draw_colour_bar(Canvas& canvas, double top, const ColourBar& scale) {
   };
   put(scale.label);
   put(scale.low);
-  for (int i = 0; i < kSteps; ++i)
-    canvas.rectangle({x + kBarWidth * i / kSteps, top}, kBarWidth / kSteps, kBarHeight, scale_colour((i + 0.5) / kSteps));
+  for (int i = 0; i < kSteps; ++i) canvas.rectangle({x + kBarWidth * i / kSteps, top}, kBarWidth / kSteps, kBarHeight, scale_colour((i + 0.5) / kSteps));
   x += kBarWidth + 9;
   put(scale.high);
   return top + 22;
 }
 
 void draw_events(Canvas& canvas, const PlotArea& area, const Scale& x, const std::vector<std::pair<std::string, double>>& events) {
-  double free_from = area.left;   // labels that would touch are left out
+  double free_from = area.left;  // labels that would touch are left out
   for (const auto& [label, value] : events) {
     const double at = x(value), half = text_width(label, kTickSize) / 2;
     canvas.line({at, area.top}, {at, area.bottom}, {kInk, 1.1, "4 3"});
@@ -194,8 +182,7 @@ void draw_events(Canvas& canvas, const PlotArea& area, const Scale& x, const std
 double y_label_room(bool logarithmic, std::pair<double, double> range, double height) {
   double widest = 0;
   const int wanted = wanted_ticks(0, height, false);
-  for (const auto& tick : logarithmic ? logarithmic_ticks(range.first, range.second, wanted)
-                                      : linear_ticks(range.first, range.second, wanted)) {
+  for (const auto& tick : logarithmic ? logarithmic_ticks(range.first, range.second, wanted) : linear_ticks(range.first, range.second, wanted)) {
     widest = std::max(widest, text_width(tick.label, kTickSize));
   }
   return widest + 8;

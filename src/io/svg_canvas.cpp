@@ -12,12 +12,7 @@ namespace {
 // Length of the UTF-8 sequence that starts `text`, or 0 where it is broken.
 size_t utf8_length(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const size_t length = byte(0) < 0x80   ? 1
-                        : byte(0) < 0xc2 ? 0
-                        : byte(0) < 0xe0 ? 2
-                        : byte(0) < 0xf0 ? 3
-                        : byte(0) < 0xf5 ? 4
-                                         : 0;
+  const size_t length = byte(0) < 0x80 ? 1 : byte(0) < 0xc2 ? 0 : byte(0) < 0xe0 ? 2 : byte(0) < 0xf0 ? 3 : byte(0) < 0xf5 ? 4 : 0;
   if (length == 0 || length > text.size()) return 0;
   for (size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xc0) != 0x80) return 0;
@@ -49,20 +44,13 @@ std::string escape(std::string_view text) {
   while (!text.empty()) {
     const size_t length = utf8_length(text);
     const auto first = static_cast<unsigned char>(text.front());
-    if (length == 0 || first < 0x20 || first == 0x7f)
-      safe += first == '\t' || first == '\n' ? ' ' : '?';
-    else if (first == '&')
-      safe += "&amp;";
-    else if (first == '<')
-      safe += "&lt;";
-    else if (first == '>')
-      safe += "&gt;";
-    else if (first == '"')
-      safe += "&quot;";
-    else if (first == '\'')
-      safe += "&#39;";
-    else
-      safe += text.substr(0, length);
+    if (length == 0 || first < 0x20 || first == 0x7f) safe += first == '\t' || first == '\n' ? ' ' : '?';
+    else if (first == '&') safe += "&amp;";
+    else if (first == '<') safe += "&lt;";
+    else if (first == '>') safe += "&gt;";
+    else if (first == '"') safe += "&quot;";
+    else if (first == '\'') safe += "&#39;";
+    else safe += text.substr(0, length);
     text.remove_prefix(std::max<size_t>(length, 1));
   }
   return safe;
@@ -80,10 +68,7 @@ double text_width(std::string_view text, double size) {
   double width = 0;  // in units of the font size, after Helvetica
   for (const char c : text) {
     if ((c & 0xc0) == 0x80) continue;  // the rest of a UTF-8 sequence
-    width += kNarrow.find(c) != std::string_view::npos ? 0.31
-             : kWide.find(c) != std::string_view::npos ? 0.8
-             : c >= 'A' && c <= 'Z'                    ? 0.67
-                                                       : 0.56;
+    width += kNarrow.find(c) != std::string_view::npos ? 0.31 : kWide.find(c) != std::string_view::npos ? 0.8 : c >= 'A' && c <= 'Z' ? 0.67 : 0.56;
   }
   return width * size;
 }
@@ -122,9 +107,7 @@ std::string viridis(double position) {
   const double scaled = std::clamp(position, 0.0, 1.0) * (kStops.size() - 1);
   const size_t low = std::min(static_cast<size_t>(scaled), kStops.size() - 2);
   const double part = scaled - static_cast<double>(low);
-  const auto mix = [&](size_t c) {
-    return static_cast<int>(std::lround((1 - part) * kStops[low][c] + part * kStops[low + 1][c]));
-  };
+  const auto mix = [&](size_t c) { return static_cast<int>(std::lround((1 - part) * kStops[low][c] + part * kStops[low + 1][c])); };
   return fmt::format("#{:02x}{:02x}{:02x}", mix(0), mix(1), mix(2));
 }
 
@@ -147,48 +130,43 @@ void Canvas::close_element(const char* name) {
 }
 
 void Canvas::line(Point from, Point to, const LineStyle& style) {
-  body_ += fmt::format(R"(<line x1="{}" y1="{}" x2="{}" y2="{}"{})", pixels(from.first), pixels(from.second),
-                       pixels(to.first), pixels(to.second), stroke(style));
+  body_ +=
+      fmt::format(R"(<line x1="{}" y1="{}" x2="{}" y2="{}"{})", pixels(from.first), pixels(from.second), pixels(to.first), pixels(to.second), stroke(style));
   close_element("line");
 }
 
 void Canvas::polyline(const std::vector<Point>& points, const LineStyle& style) {
-  body_ += fmt::format(R"(<polyline points="{}" fill="none" stroke-linejoin="round" stroke-linecap="round"{})",
-                       point_list(points), stroke(style));
+  body_ += fmt::format(R"(<polyline points="{}" fill="none" stroke-linejoin="round" stroke-linecap="round"{})", point_list(points), stroke(style));
   close_element("polyline");
 }
 
 void Canvas::link(Point from, Point to, const LineStyle& style) {
   const std::string middle = pixels((from.second + to.second) / 2);
-  body_ += fmt::format(R"(<path d="M{},{}C{},{} {},{} {},{}" fill="none"{})", pixels(from.first), pixels(from.second),
-                       pixels(from.first), middle, pixels(to.first), middle, pixels(to.first), pixels(to.second),
-                       stroke(style));
+  body_ += fmt::format(R"(<path d="M{},{}C{},{} {},{} {},{}" fill="none"{})", pixels(from.first), pixels(from.second), pixels(from.first), middle,
+                       pixels(to.first), middle, pixels(to.first), pixels(to.second), stroke(style));
   close_element("path");
 }
 
 void Canvas::polygon(const std::vector<Point>& points, const std::string& fill, double opacity) {
-  body_ +=
-      fmt::format(R"(<polygon points="{}" fill="{}" fill-opacity="{}")", point_list(points), fill, pixels(opacity));
+  body_ += fmt::format(R"(<polygon points="{}" fill="{}" fill-opacity="{}")", point_list(points), fill, pixels(opacity));
   close_element("polygon");
 }
 
 void Canvas::rectangle(Point corner, double width, double height, const std::string& fill, double opacity) {
-  body_ += fmt::format(R"(<rect x="{}" y="{}" width="{}" height="{}" fill="{}")", pixels(corner.first),
-                       pixels(corner.second), pixels(width), pixels(height), fill);
+  body_ +=
+      fmt::format(R"(<rect x="{}" y="{}" width="{}" height="{}" fill="{}")", pixels(corner.first), pixels(corner.second), pixels(width), pixels(height), fill);
   if (opacity < 1) body_ += fmt::format(R"( fill-opacity="{}")", pixels(opacity));
   close_element("rect");
 }
 
 void Canvas::frame(Point corner, double width, double height, const LineStyle& style) {
-  body_ += fmt::format(R"(<rect x="{}" y="{}" width="{}" height="{}" fill="none"{})", pixels(corner.first),
-                       pixels(corner.second), pixels(width), pixels(height), stroke(style));
+  body_ += fmt::format(R"(<rect x="{}" y="{}" width="{}" height="{}" fill="none"{})", pixels(corner.first), pixels(corner.second), pixels(width),
+                       pixels(height), stroke(style));
   close_element("rect");
 }
 
-void Canvas::circle(Point centre, double radius, const std::string& fill, double opacity, const std::string& stroke,
-                    double stroke_width) {
-  body_ += fmt::format(R"(<circle cx="{}" cy="{}" r="{}" fill="{}")", pixels(centre.first), pixels(centre.second),
-                       pixels(radius), fill);
+void Canvas::circle(Point centre, double radius, const std::string& fill, double opacity, const std::string& stroke, double stroke_width) {
+  body_ += fmt::format(R"(<circle cx="{}" cy="{}" r="{}" fill="{}")", pixels(centre.first), pixels(centre.second), pixels(radius), fill);
   if (opacity < 1) body_ += fmt::format(R"( fill-opacity="{}")", pixels(opacity));
   if (!stroke.empty()) body_ += fmt::format(R"( stroke="{}" stroke-width="{}")", stroke, pixels(stroke_width));
   close_element("circle");
@@ -197,28 +175,22 @@ void Canvas::circle(Point centre, double radius, const std::string& fill, double
 void Canvas::dots(const std::vector<Point>& centres, double radius, const std::string& fill, double opacity) {
   body_ += R"(<path d=")";
   for (const auto& [x, y] : centres) body_ += fmt::format("M{},{}h0", pixels(x), pixels(y));
-  body_ += fmt::format(R"(" stroke="{}" stroke-width="{}" stroke-linecap="round" stroke-opacity="{}")", fill,
-                       pixels(2 * radius), pixels(opacity));
+  body_ += fmt::format(R"(" stroke="{}" stroke-width="{}" stroke-linecap="round" stroke-opacity="{}")", fill, pixels(2 * radius), pixels(opacity));
   close_element("path");
 }
 
 void Canvas::text(Point at, std::string_view words, const TextStyle& style) {
   static constexpr std::array kAnchors{"start", "middle", "end"};
-  body_ +=
-      fmt::format(R"(<text x="{}" y="{}" font-size="{}" fill="{}" text-anchor="{}")", pixels(at.first),
-                  pixels(at.second), pixels(style.size), style.colour, kAnchors[static_cast<size_t>(style.anchor)]);
+  body_ += fmt::format(R"(<text x="{}" y="{}" font-size="{}" fill="{}" text-anchor="{}")", pixels(at.first), pixels(at.second), pixels(style.size),
+                       style.colour, kAnchors[static_cast<size_t>(style.anchor)]);
   if (style.bold) body_ += R"( font-weight="600")";
-  if (style.angle != 0) {
-    body_ +=
-        fmt::format(R"~( transform="rotate({} {} {})")~", pixels(style.angle), pixels(at.first), pixels(at.second));
-  }
+  if (style.angle != 0) { body_ += fmt::format(R"~( transform="rotate({} {} {})")~", pixels(style.angle), pixels(at.first), pixels(at.second)); }
   body_ += ">" + escape(words) + "</text>\n";
 }
 
 void Canvas::png(Point corner, double width, double height, std::string_view base64_bytes) {
-  body_ += fmt::format(
-      R"(<image x="{}" y="{}" width="{}" height="{}" style="image-rendering:pixelated" href="data:image/png;base64,{}")",
-      pixels(corner.first), pixels(corner.second), pixels(width), pixels(height), escape(base64_bytes));
+  body_ += fmt::format(R"(<image x="{}" y="{}" width="{}" height="{}" style="image-rendering:pixelated" href="data:image/png;base64,{}")", pixels(corner.first),
+                       pixels(corner.second), pixels(width), pixels(height), escape(base64_bytes));
   close_element("image");
 }
 

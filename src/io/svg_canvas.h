@@ -39,8 +39,7 @@ class Canvas {
   void polygon(const std::vector<Point>& points, const std::string& fill, double opacity);
   void rectangle(Point corner, double width, double height, const std::string& fill, double opacity = 1);
   void frame(Point corner, double width, double height, const LineStyle& style);
-  void circle(Point centre, double radius, const std::string& fill, double opacity = 1, const std::string& stroke = "",
-              double stroke_width = 0);
+  void circle(Point centre, double radius, const std::string& fill, double opacity = 1, const std::string& stroke = "", double stroke_width = 0);
   // Many equal dots as one element.
   void dots(const std::vector<Point>& centres, double radius, const std::string& fill, double opacity);
   void text(Point at, std::string_view words, const TextStyle& style = {});

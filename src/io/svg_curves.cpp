@@ -18,11 +18,9 @@ std::string colour_of(const Curve& curve, size_t index) { return curve.colour.em
 std::string dashes_of(const Curve& curve, size_t index) { return curve.colour.empty() ? series_dashes(index) : ""; }
 
 void check_curve(const Curve& curve) {
-  check(curve.x.size() == curve.y.size(), "curves_svg: curve '{}' has {} x and {} y", curve.label, curve.x.size(),
-        curve.y.size());
+  check(curve.x.size() == curve.y.size(), "curves_svg: curve '{}' has {} x and {} y", curve.label, curve.x.size(), curve.y.size());
   check(curve.low.size() == curve.high.size() && (curve.low.empty() || curve.low.size() == curve.y.size()),
-        "curves_svg: the band of curve '{}' has {} and {} values, wanted 0 or {}", curve.label, curve.low.size(),
-        curve.high.size(), curve.y.size());
+        "curves_svg: the band of curve '{}' has {} and {} values, wanted 0 or {}", curve.label, curve.low.size(), curve.high.size(), curve.y.size());
 }
 
 // A run of points without gaps, in pixels.
@@ -51,10 +49,8 @@ Run thinned(const Run& run) {
 std::vector<Run> runs_of(const std::vector<double>& xs, const std::vector<double>& ys, const Scale& x, const Scale& y) {
   std::vector<Run> runs(1);
   for (size_t i = 0; i < xs.size(); ++i) {
-    if (x.shows(xs[i]) && y.shows(ys[i]))
-      runs.back().emplace_back(x(xs[i]), y(ys[i]));
-    else if (!runs.back().empty())
-      runs.emplace_back();
+    if (x.shows(xs[i]) && y.shows(ys[i])) runs.back().emplace_back(x(xs[i]), y(ys[i]));
+    else if (!runs.back().empty()) runs.emplace_back();
   }
   if (runs.back().empty()) runs.pop_back();
   return runs;
@@ -76,8 +72,7 @@ void draw_band(Canvas& canvas, const Curve& curve, const Scale& x, const Scale& 
       continue;
     }
     const double at = x(curve.x[i]), low = y(curve.low[i]), high = y(curve.high[i]);
-    const bool same_column =
-        upper.size() > 1 && std::floor(upper.back().first) == std::floor(at) && at >= upper.back().first;
+    const bool same_column = upper.size() > 1 && std::floor(upper.back().first) == std::floor(at) && at >= upper.back().first;
     if (same_column && curve.low.size() > 500) {
       upper.back().second = std::min(upper.back().second, high);
       lower.back().second = std::max(lower.back().second, low);
@@ -93,8 +88,7 @@ void draw_curve(Canvas& canvas, const Curve& curve, const Scale& x, const Scale&
   const std::string colour = colour_of(curve, index);
   const bool marked = curve.x.size() <= kMarkedPoints;
   for (const Run& run : runs_of(curve.x, curve.y, x, y)) {
-    if (run.size() > 1)
-      canvas.polyline(thinned(run), {colour, run.size() > kDensePoints ? 0.9 : 1.8, dashes_of(curve, index)});
+    if (run.size() > 1) canvas.polyline(thinned(run), {colour, run.size() > kDensePoints ? 0.9 : 1.8, dashes_of(curve, index)});
     if (!marked && run.size() > 1) continue;
     for (const Point& point : run) canvas.circle(point, 2.6, colour);
   }
@@ -113,8 +107,7 @@ std::string scale_colour(double position) {
 }
 
 std::string curves_svg(const CurveFigure& figure) {
-  check(figure.width >= 160 && figure.height >= 120, "curves_svg: {} x {} pixels are too few", figure.width,
-        figure.height);
+  check(figure.width >= 160 && figure.height >= 120, "curves_svg: {} x {} pixels are too few", figure.width, figure.height);
   Extent x_extent(figure.x.logarithmic), y_extent(figure.y.logarithmic);
   std::vector<LegendEntry> legend;
   for (size_t c = 0; c < figure.curves.size(); ++c) {

@@ -41,8 +41,8 @@ struct ValueRange {
 std::string heat_map_svg(const HeatMapFigure& figure) {
   const size_t num_rows = figure.y.size(), num_columns = figure.x.size();
   check(figure.width >= 160 && figure.height >= 120, "heat_map_svg: {} x {} pixels are too few", figure.width, figure.height);
-  check(num_columns > 0 && num_rows > 0 && figure.values.size() == num_rows, "heat_map_svg: {} rows of values, wanted {} of {} columns", figure.values.size(), num_rows,
-        num_columns);
+  check(num_columns > 0 && num_rows > 0 && figure.values.size() == num_rows, "heat_map_svg: {} rows of values, wanted {} of {} columns", figure.values.size(),
+        num_rows, num_columns);
   ValueRange range{figure.logarithmic};
   for (const auto& row : figure.values) {
     check(row.size() == num_columns, "heat_map_svg: a row of {} values, wanted {}", row.size(), num_columns);
@@ -66,7 +66,7 @@ std::string heat_map_svg(const HeatMapFigure& figure) {
   draw_x_axis(canvas, area, x, figure.x_label);
   draw_y_axis(canvas, area, y, figure.y_label);
   for (size_t r = 0; r < num_rows; ++r) {
-    const double top = std::round(y(figure.y[r].second)), bottom = std::round(y(figure.y[r].first));   // whole pixels: no seams
+    const double top = std::round(y(figure.y[r].second)), bottom = std::round(y(figure.y[r].first));  // whole pixels: no seams
     for (size_t c = 0; c < num_columns; ++c) {
       const double value = figure.values[r][c], left = std::round(x(edges[c])), right = std::round(x(edges[c + 1]));
       if (!range.shows(value)) continue;
@@ -81,8 +81,8 @@ std::string heat_map_svg(const HeatMapFigure& figure) {
 std::string cells_svg(const CellFigure& figure) {
   constexpr double kCellHeight = 26, kLabelSize = 11;
   constexpr size_t kMostKinds = 7;
-  check(!figure.rows.empty() && !figure.rows[0].second.empty() && figure.kinds.size() <= kMostKinds, "cells_svg: {} rows and {} kinds, wanted cells and at most {} kinds",
-        figure.rows.size(), figure.kinds.size(), kMostKinds);
+  check(!figure.rows.empty() && !figure.rows[0].second.empty() && figure.kinds.size() <= kMostKinds,
+        "cells_svg: {} rows and {} kinds, wanted cells and at most {} kinds", figure.rows.size(), figure.kinds.size(), kMostKinds);
   double label_room = 0;
   size_t num_cells = 0;
   for (const auto& [label, cells] : figure.rows) {

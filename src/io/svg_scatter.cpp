@@ -20,8 +20,7 @@ std::vector<Point> placed(const std::vector<std::pair<double, double>>& points, 
   for (const auto& [px, py] : points) {
     if (!x.shows(px) || !y.shows(py)) continue;
     const Point centre{x(px), y(py)};
-    if (taken.emplace(std::llround(2 * centre.first), std::llround(2 * centre.second)).second)
-      centres.push_back(centre);
+    if (taken.emplace(std::llround(2 * centre.first), std::llround(2 * centre.second)).second) centres.push_back(centre);
   }
   return centres;
 }
@@ -29,8 +28,7 @@ std::vector<Point> placed(const std::vector<std::pair<double, double>>& points, 
 }  // namespace
 
 std::string scatter_svg(const ScatterFigure& figure) {
-  check(figure.width >= 160 && figure.height >= 120, "scatter_svg: {} x {} pixels are too few", figure.width,
-        figure.height);
+  check(figure.width >= 160 && figure.height >= 120, "scatter_svg: {} x {} pixels are too few", figure.width, figure.height);
   Extent x_extent(figure.x.logarithmic), y_extent(figure.y.logarithmic);
   std::vector<LegendEntry> legend;
   for (size_t s = 0; s < figure.series.size(); ++s) {

@@ -55,9 +55,7 @@ struct TreePicture {
     const double visits = figure.weight[layout.node[i]];
     return std::isfinite(visits) && visits > 0 ? std::log1p(visits) / heaviest : 0;
   }
-  double row_height() const {
-    return (area.bottom - area.top) / static_cast<double>(std::max<int64_t>(last_level - first_level, 1));
-  }
+  double row_height() const { return (area.bottom - area.top) / static_cast<double>(std::max<int64_t>(last_level - first_level, 1)); }
   double y_of_level(int64_t level) const { return area.top + row_height() * static_cast<double>(level - first_level); }
 };
 
@@ -104,17 +102,15 @@ void draw_nodes(Canvas& canvas, const TreePicture& picture, const Placed& placed
   for (const size_t i : order) {
     const int64_t parent = picture.layout.parent[i];
     if (parent < 0) continue;
-    canvas.link(
-        placed.centre[static_cast<size_t>(parent)], placed.centre[i],
-        {picture.colours(picture.value(i)), (crowded ? 0.4 : 0.8) + 1.8 * picture.weight(i), "", crowded ? 0.45 : 0.6});
+    canvas.link(placed.centre[static_cast<size_t>(parent)], placed.centre[i],
+                {picture.colours(picture.value(i)), (crowded ? 0.4 : 0.8) + 1.8 * picture.weight(i), "", crowded ? 0.45 : 0.6});
   }
   for (const size_t i : order) {
     const size_t node = picture.layout.node[i];
-    canvas.tooltip(fmt::format("node {}, {} {}, visits {}", node, picture.figure.value_label,
-                               short_number(picture.value(i), 5), short_number(picture.figure.weight[node], 6)));
+    canvas.tooltip(fmt::format("node {}, {} {}, visits {}", node, picture.figure.value_label, short_number(picture.value(i), 5),
+                               short_number(picture.figure.weight[node], 6)));
     const bool large = placed.radius[i] > 2.2;
-    canvas.circle(placed.centre[i], placed.radius[i], picture.colours(picture.value(i)), 1, large ? "#ffffff" : "",
-                  large ? 0.7 : 0);
+    canvas.circle(placed.centre[i], placed.radius[i], picture.colours(picture.value(i)), 1, large ? "#ffffff" : "", large ? 0.7 : 0);
   }
 }
 
@@ -131,18 +127,14 @@ void draw_colour_bar(Canvas& canvas, const TreePicture& picture, double right, d
   }
   for (int i = 0; i < kSteps; ++i) {
     const double part = 1 - (i + 0.5) / kSteps;
-    canvas.rectangle({x, top + height * i / kSteps}, kBarWidth, height / kSteps + 0.4,
-                     colours(colours.low + part * (colours.high - colours.low)));
+    canvas.rectangle({x, top + height * i / kSteps}, kBarWidth, height / kSteps + 0.4, colours(colours.low + part * (colours.high - colours.low)));
   }
   for (const Tick& tick : linear_ticks(colours.low, colours.high, 5)) {
     const double y = top + height * (1 - (tick.value - colours.low) / (colours.high - colours.low));
     canvas.line({x + kBarWidth, y}, {x + kBarWidth + 3, y}, {kMuted, 1});
     canvas.text({x + kBarWidth + 5, y + 3.5}, tick.label, {.size = 10});
   }
-  if (colours.clipped) {
-    canvas.text({right - 12, top + height + 14}, "darkest: lower 5 %",
-                {.size = 9, .anchor = Anchor::kEnd, .colour = kMuted});
-  }
+  if (colours.clipped) { canvas.text({right - 12, top + height + 14}, "darkest: lower 5 %", {.size = 9, .anchor = Anchor::kEnd, .colour = kMuted}); }
 }
 
 // Positions in the layout of the best nodes with a picture, as many as fit side by side, from left to right.
@@ -150,15 +142,12 @@ std::vector<size_t> pictured_nodes(const TreePicture& picture) {
   std::vector<size_t> chosen;
   if (picture.figure.thumbnails.empty()) return chosen;
   for (size_t i = 0; i < picture.layout.node.size(); ++i) {
-    if (!picture.figure.thumbnails[picture.layout.node[i]].empty() && std::isfinite(picture.value(i)))
-      chosen.push_back(i);
+    if (!picture.figure.thumbnails[picture.layout.node[i]].empty() && std::isfinite(picture.value(i))) chosen.push_back(i);
   }
-  std::stable_sort(chosen.begin(), chosen.end(),
-                   [&](size_t a, size_t b) { return picture.value(a) > picture.value(b); });
+  std::stable_sort(chosen.begin(), chosen.end(), [&](size_t a, size_t b) { return picture.value(a) > picture.value(b); });
   const double width = picture.area.right - picture.area.left;
   chosen.resize(std::min(chosen.size(), static_cast<size_t>(width / (kThumbnail + kThumbnailGap)) + 1));
-  std::stable_sort(chosen.begin(), chosen.end(),
-                   [&](size_t a, size_t b) { return picture.layout.x[a] < picture.layout.x[b]; });
+  std::stable_sort(chosen.begin(), chosen.end(), [&](size_t a, size_t b) { return picture.layout.x[a] < picture.layout.x[b]; });
   return chosen;
 }
 
@@ -182,15 +171,12 @@ std::vector<double> spread(const std::vector<double>& wanted, double step, doubl
   const double limit = high - step * static_cast<double>(std::max<size_t>(wanted.size(), 1) - 1);
   std::vector<double> centres;
   for (const Block& block : blocks) {
-    for (size_t i = 0; i < block.count; ++i) {
-      centres.push_back(std::max(low, std::min(block.mean(), limit)) + step * static_cast<double>(centres.size()));
-    }
+    for (size_t i = 0; i < block.count; ++i) { centres.push_back(std::max(low, std::min(block.mean(), limit)) + step * static_cast<double>(centres.size())); }
   }
   return centres;
 }
 
-void draw_thumbnails(Canvas& canvas, const TreePicture& picture, const Placed& placed, const std::vector<size_t>& nodes,
-                     double top) {
+void draw_thumbnails(Canvas& canvas, const TreePicture& picture, const Placed& placed, const std::vector<size_t>& nodes, double top) {
   std::vector<double> wanted;
   for (const size_t i : nodes) wanted.push_back(placed.centre[i].first);
   const auto x = spread(wanted, kThumbnail + kThumbnailGap, picture.area.left, picture.area.right);
@@ -201,15 +187,14 @@ void draw_thumbnails(Canvas& canvas, const TreePicture& picture, const Placed& p
     canvas.circle(placed.centre[i], placed.radius[i] + 1.2, colour, 1, kInk, 0.9);
     canvas.png({x[k] - kThumbnail / 2, top}, kThumbnail, kThumbnail, picture.figure.thumbnails[picture.layout.node[i]]);
     canvas.frame({x[k] - kThumbnail / 2, top}, kThumbnail, kThumbnail, {colour, 1.5});
-    canvas.text({x[k], top + kThumbnail + 11}, short_number(picture.value(i)),
-                {.size = 9, .anchor = Anchor::kMiddle, .colour = kMuted});
+    canvas.text({x[k], top + kThumbnail + 11}, short_number(picture.value(i)), {.size = 9, .anchor = Anchor::kMiddle, .colour = kMuted});
   }
 }
 
 std::string title_of(const TreeFigure& figure, const TreeLayout& layout) {
   if (layout.node.size() == figure.parent.size()) return figure.title;
-  return fmt::format("{}{}{} of {} nodes drawn: the best and the most visited", figure.title,
-                     figure.title.empty() ? "" : " – ", layout.node.size(), figure.parent.size());
+  return fmt::format("{}{}{} of {} nodes drawn: the best and the most visited", figure.title, figure.title.empty() ? "" : " – ", layout.node.size(),
+                     figure.parent.size());
 }
 
 double level_label_room(const TreeFigure& figure) {

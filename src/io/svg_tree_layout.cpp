@@ -26,8 +26,8 @@ std::vector<size_t> chosen_nodes(const TreeFigure& figure, size_t most) {
   std::vector<size_t> path;
   for (size_t turn = 0; num_chosen < most && turn < 2 * count; ++turn) {
     path.clear();
-    for (auto node = static_cast<int64_t>((turn % 2 == 0 ? by_value : by_weight)[turn / 2]);
-         node >= 0 && !chosen[static_cast<size_t>(node)]; node = figure.parent[static_cast<size_t>(node)]) {
+    for (auto node = static_cast<int64_t>((turn % 2 == 0 ? by_value : by_weight)[turn / 2]); node >= 0 && !chosen[static_cast<size_t>(node)];
+         node = figure.parent[static_cast<size_t>(node)]) {
       path.push_back(static_cast<size_t>(node));
     }
     if (num_chosen + path.size() > most && num_chosen > 0) continue;
@@ -46,21 +46,16 @@ std::vector<size_t> chosen_nodes(const TreeFigure& figure, size_t most) {
 void check_tree(const TreeFigure& figure) {
   const size_t count = figure.parent.size();
   check(count > 0, "tree_svg: a tree without nodes");
-  check(figure.level.size() == count && figure.value.size() == count && figure.weight.size() == count,
-        "tree_svg: {} parents, {} levels, {} values, {} weights", count, figure.level.size(), figure.value.size(),
-        figure.weight.size());
-  check(figure.thumbnails.empty() || figure.thumbnails.size() == count, "tree_svg: {} thumbnails for {} nodes",
-        figure.thumbnails.size(), count);
-  check(figure.width >= 240 && figure.height >= 160, "tree_svg: {} x {} pixels are too few", figure.width,
-        figure.height);
+  check(figure.level.size() == count && figure.value.size() == count && figure.weight.size() == count, "tree_svg: {} parents, {} levels, {} values, {} weights",
+        count, figure.level.size(), figure.value.size(), figure.weight.size());
+  check(figure.thumbnails.empty() || figure.thumbnails.size() == count, "tree_svg: {} thumbnails for {} nodes", figure.thumbnails.size(), count);
+  check(figure.width >= 240 && figure.height >= 160, "tree_svg: {} x {} pixels are too few", figure.width, figure.height);
   check(figure.parent[0] == -1, "tree_svg: node 0 has parent {}, wanted -1: it is the root", figure.parent[0]);
   for (size_t i = 1; i < count; ++i) {
     const int64_t parent = figure.parent[i];
-    check(parent >= 0 && parent < static_cast<int64_t>(i), "tree_svg: node {} has parent {}, wanted 0 to {}", i, parent,
-          i - 1);
-    check(figure.level[i] > figure.level[static_cast<size_t>(parent)],
-          "tree_svg: node {} is on level {}, its parent {} on level {}", i, figure.level[i], parent,
-          figure.level[static_cast<size_t>(parent)]);
+    check(parent >= 0 && parent < static_cast<int64_t>(i), "tree_svg: node {} has parent {}, wanted 0 to {}", i, parent, i - 1);
+    check(figure.level[i] > figure.level[static_cast<size_t>(parent)], "tree_svg: node {} is on level {}, its parent {} on level {}", i, figure.level[i],
+          parent, figure.level[static_cast<size_t>(parent)]);
   }
 }
 

@@ -66,8 +66,7 @@ AnyModel classifier_model(std::shared_ptr<ImageClassifier> classifier) {
 
 }  // namespace
 
-AnyModel load_any_model(const std::filesystem::path& folder, const std::string& weights, at::Device device,
-                        at::ScalarType dtype) {
+AnyModel load_any_model(const std::filesystem::path& folder, const std::string& weights, at::Device device, at::ScalarType dtype) {
   const std::string class_name = is_wan_checkpoint(folder) ? VideoDitConfig::kClassName : model_class_name(folder);
   AnyModel model;
   if (class_name == UNet2DConfig::kClassName) {
@@ -76,13 +75,11 @@ AnyModel load_any_model(const std::filesystem::path& folder, const std::string& 
     model = denoiser_model(load_mlp_denoiser(folder, weights));
   } else if (class_name == VideoDitConfig::kClassName) {
     model = video_model(load_video_dit(folder, weights));
-  } else if (class_name == DigitClassifierConfig::kClassName || class_name == DigitJudgeConfig::kClassName ||
-             class_name == CifarResNetConfig::kClassName) {
+  } else if (class_name == DigitClassifierConfig::kClassName || class_name == DigitJudgeConfig::kClassName || class_name == CifarResNetConfig::kClassName) {
     model = classifier_model(load_classifier(folder, at::kCPU, weights));
   } else {
-    throw InputError(fmt::format("{}: _class_name is {}; linden has {}, {}, {}, {}, {} and {}",
-                                 (folder / "config.json").string(), class_name, UNet2DConfig::kClassName,
-                                 MlpDenoiserConfig::kClassName, VideoDitConfig::kClassName, DigitClassifierConfig::kClassName,
+    throw InputError(fmt::format("{}: _class_name is {}; linden has {}, {}, {}, {}, {} and {}", (folder / "config.json").string(), class_name,
+                                 UNet2DConfig::kClassName, MlpDenoiserConfig::kClassName, VideoDitConfig::kClassName, DigitClassifierConfig::kClassName,
                                  DigitJudgeConfig::kClassName, CifarResNetConfig::kClassName));
   }
   model.class_name = class_name;
@@ -96,8 +93,7 @@ NamedTensors run_model(const AnyModel& model, const NamedTensors& inputs, at::De
   NamedTensors moved;
   for (const std::string& name : model.inputs) {
     const auto found = inputs.find(name);
-    check_input(found != inputs.end(), "{}: the input tensor \"{}\" is missing; wanted: {}", model.class_name, name,
-                fmt::join(model.inputs, ", "));
+    check_input(found != inputs.end(), "{}: the input tensor \"{}\" is missing; wanted: {}", model.class_name, name, fmt::join(model.inputs, ", "));
     const bool is_data = name != "timestep";
     check_input(!is_data || found->second.is_floating_point(), "{}: the input tensor \"{}\" is {}, wanted F32, F16, BF16 or F64", model.class_name, name,
                 safetensors_dtype_name(found->second.scalar_type()).value_or(at::toString(found->second.scalar_type())));
@@ -106,8 +102,7 @@ NamedTensors run_model(const AnyModel& model, const NamedTensors& inputs, at::De
     moved[name] = tensor.dim() == 4 ? tensor.contiguous(at::MemoryFormat::ChannelsLast) : tensor;
   }
   for (const auto& [name, tensor] : inputs) {
-    check_input(moved.contains(name), "{}: there is no input \"{}\"; wanted: {}", model.class_name, name,
-                fmt::join(model.inputs, ", "));
+    check_input(moved.contains(name), "{}: there is no input \"{}\"; wanted: {}", model.class_name, name, fmt::join(model.inputs, ", "));
   }
   return model.forward(moved);
 }

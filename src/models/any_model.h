@@ -28,8 +28,7 @@ struct AnyModel {
 //   WanTransformer3DModel   hidden_states [B, C, F, Y, X], timestep [B], [1] or [], encoder_hidden_states [B, L, T] -> sample
 //   DigitClassifier, DigitJudge, CifarResNet   sample [B, C, Y, X] -> logits, features
 // A CifarResNet may be a .safetensors file alone.
-AnyModel load_any_model(const std::filesystem::path& folder, const std::string& weights, at::Device device,
-                        at::ScalarType dtype);
+AnyModel load_any_model(const std::filesystem::path& folder, const std::string& weights, at::Device device, at::ScalarType dtype);
 
 // Runs the model on `inputs`, which may be on another device and in another dtype. Throws InputError on a
 // missing or surplus tensor, and on a sample that is not of a floating dtype.

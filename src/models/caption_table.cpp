@@ -27,8 +27,7 @@ std::vector<int64_t> CaptionTable::encode(const std::string& caption) const {
     if (found == ids_.end()) {
       const std::string nearest = nearest_name(word, words_);
       throw InputError(fmt::format("caption \"{}\": the word \"{}\" is not known; {}", caption, word,
-                                   nearest.empty() ? fmt::format("the words are: {}", fmt::join(words_, ", "))
-                                                   : fmt::format("did you mean \"{}\"?", nearest)));
+                                   nearest.empty() ? fmt::format("the words are: {}", fmt::join(words_, ", ")) : fmt::format("did you mean \"{}\"?", nearest)));
     }
     ids.push_back(found->second);
   }

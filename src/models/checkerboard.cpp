@@ -52,8 +52,7 @@ Interval interval_of(double low, double high) {
   const double decay = std::exp(0.5 * (b - c) * (b + c));               // phi(c) / phi(b)
   Interval result;
   if (b <= 0) {
-    const double bracket =
-        0.5 * (scaled_erfc(-b / std::numbers::sqrt2) - scaled_erfc(-c / std::numbers::sqrt2) * decay);
+    const double bracket = 0.5 * (scaled_erfc(-b / std::numbers::sqrt2) - scaled_erfc(-c / std::numbers::sqrt2) * decay);
     result.log_mass = -0.5 * b * b + std::log(bracket);
     result.ratio = kInverseSqrt2Pi * (1 - decay) / bracket;
   } else {
@@ -67,16 +66,14 @@ Interval interval_of(double low, double high) {
 
 // The four intervals of one coordinate, differentiable. value: [B]; edges: [5]; a, s: [B, 1]. Returns log G and H, [B,
 // 4].
-std::pair<at::Tensor, at::Tensor> intervals_of(const at::Tensor& value, const at::Tensor& edges, const at::Tensor& a,
-                                               const at::Tensor& s) {
+std::pair<at::Tensor, at::Tensor> intervals_of(const at::Tensor& value, const at::Tensor& edges, const at::Tensor& a, const at::Tensor& s) {
   const at::Tensor u = (value.unsqueeze(1) - a * edges) / s;  // [B, 5]
   const at::Tensor low = u.narrow(1, 0, 4), high = u.narrow(1, 1, 4);
   const at::Tensor mirrored = (low + high) > 0;
   const at::Tensor b = at::where(mirrored, -high, low), c = at::where(mirrored, -low, high);
   const at::Tensor log_b = at::special_log_ndtr(b), log_c = at::special_log_ndtr(c);
   const at::Tensor log_mass = log_b + at::log1p(-at::exp(log_c - log_b));
-  const at::Tensor ratio =
-      at::exp(-0.5 * b.square() - kLogSqrt2Pi - log_mass) - at::exp(-0.5 * c.square() - kLogSqrt2Pi - log_mass);
+  const at::Tensor ratio = at::exp(-0.5 * b.square() - kLogSqrt2Pi - log_mass) - at::exp(-0.5 * c.square() - kLogSqrt2Pi - log_mass);
   return {log_mass, at::where(mirrored, -ratio, ratio)};
 }
 
@@ -116,13 +113,11 @@ const std::array<Point2, 8>& checkerboard_squares() {
   return squares;
 }
 
-Checkerboard::Checkerboard(const std::vector<double>& alpha_bar, at::Device device)
-    : ClosedFormPrior(alpha_bar, device) {
+Checkerboard::Checkerboard(const std::vector<double>& alpha_bar, at::Device device) : ClosedFormPrior(alpha_bar, device) {
   edges_ = at::tensor(std::vector<double>(std::begin(kEdges), std::end(kEdges)), at::kDouble).to(device);
   std::vector<double> mask;
   for (int64_t column = 0; column < 4; ++column) {
-    for (int64_t row = 0; row < 4; ++row)
-      mask.push_back(filled(column, row) ? 0 : -std::numeric_limits<double>::infinity());
+    for (int64_t row = 0; row < 4; ++row) mask.push_back(filled(column, row) ? 0 : -std::numeric_limits<double>::infinity());
   }
   square_mask_ = at::tensor(mask, at::kDouble).view({4, 4}).to(device);
 }
@@ -141,8 +136,7 @@ at::Tensor Checkerboard::sample(int64_t n, uint64_t seed) const {
 void Checkerboard::noise_row(const double* x, double a, double s, double* eps) const {
   Interval intervals[2][4];
   for (int d = 0; d < 2; ++d) {
-    for (int i = 0; i < 4; ++i)
-      intervals[d][i] = interval_of((x[d] - a * kEdges[i]) / s, (x[d] - a * kEdges[i + 1]) / s);
+    for (int i = 0; i < 4; ++i) intervals[d][i] = interval_of((x[d] - a * kEdges[i]) / s, (x[d] - a * kEdges[i + 1]) / s);
   }
   double top = -std::numeric_limits<double>::infinity();
   for (int i = 0; i < 4; ++i) {
@@ -186,8 +180,7 @@ at::Tensor CheckerboardReward::operator()(const at::Tensor& x) const {
 
 double CheckerboardReward::root_value() const {
   double sum = 0;
-  for (const Point2& corner : checkerboard_squares())
-    sum += half_normal_mass(corner[0], corner[0] + 2) * half_normal_mass(corner[1], corner[1] + 2);
+  for (const Point2& corner : checkerboard_squares()) sum += half_normal_mass(corner[0], corner[0] + 2) * half_normal_mass(corner[1], corner[1] + 2);
   return std::log(sum / kArea);
 }
 
@@ -208,8 +201,7 @@ at::Tensor CheckerboardReward::sample_target(int64_t n, uint64_t seed) const {
     double left = stream.uniform();
     size_t k = 0;
     while (k + 1 < masses.size() && left >= masses[k]) left -= masses[k++];
-    for (int j = 0; j < 2; ++j)
-      out[2 * i + j] = static_cast<float>(truncated_normal(checkerboard_squares()[k][j], stream));
+    for (int j = 0; j < 2; ++j) out[2 * i + j] = static_cast<float>(truncated_normal(checkerboard_squares()[k][j], stream));
   }
   return points;
 }

@@ -19,7 +19,7 @@ namespace linden {
 struct CifarResNetConfig {
   static constexpr const char* kClassName = "CifarResNet";
   static NullableKeys nullable_keys() { return {}; }
-  int64_t depth = 20;          // 6 n + 2
+  int64_t depth = 20;  // 6 n + 2
   int64_t num_classes = 10;
 };
 void visit_fields(FieldVisitor& v, CifarResNetConfig& c);

@@ -17,8 +17,7 @@ void visit_fields(FieldVisitor& v, DigitClassifierConfig& c) {
 }
 
 DigitClassifierImpl::DigitClassifierImpl(const DigitClassifierConfig& config) : config_(config) {
-  if (config.image_size % 4 != 0)
-    throw ConfigError(fmt::format("DigitClassifier: image_size is {}, wanted a multiple of 4", config.image_size));
+  if (config.image_size % 4 != 0) throw ConfigError(fmt::format("DigitClassifier: image_size is {}, wanted a multiple of 4", config.image_size));
   conv1 = register_module("conv1", make_conv(config.in_channels, 16, 5, 1, 2));
   conv2 = register_module("conv2", make_conv(16, 32, 5, 1, 2));
   const int64_t side = config.image_size / 4;
@@ -26,10 +25,8 @@ DigitClassifierImpl::DigitClassifierImpl(const DigitClassifierConfig& config) : 
 }
 
 at::Tensor DigitClassifierImpl::features(const at::Tensor& x) {
-  check(x.dim() == 4 && x.size(1) == config_.in_channels && x.size(2) == config_.image_size &&
-            x.size(3) == config_.image_size,
-        "DigitClassifier: x is [{}], wanted [B, {}, {}, {}]", fmt::join(x.sizes(), ", "), config_.in_channels,
-        config_.image_size, config_.image_size);
+  check(x.dim() == 4 && x.size(1) == config_.in_channels && x.size(2) == config_.image_size && x.size(3) == config_.image_size,
+        "DigitClassifier: x is [{}], wanted [B, {}, {}, {}]", fmt::join(x.sizes(), ", "), config_.in_channels, config_.image_size, config_.image_size);
   at::Tensor h = at::max_pool2d(at::relu(conv1(x)), 2);
   h = at::max_pool2d(at::relu(conv2(h)), 2);
   return h.flatten(1);
@@ -42,8 +39,6 @@ at::Tensor DigitClassifierImpl::logits(const at::Tensor& x) {
   return result;
 }
 
-void DigitClassifierImpl::save(const std::filesystem::path& folder, at::ScalarType dtype) const {
-  save_model_folder(folder, *this, config_, dtype);
-}
+void DigitClassifierImpl::save(const std::filesystem::path& folder, at::ScalarType dtype) const { save_model_folder(folder, *this, config_, dtype); }
 
 }  // namespace linden

@@ -29,8 +29,7 @@ void ClosedFormPrior::noise_rows(const at::Tensor& x, const at::Tensor& timestep
   Number* out = eps.mutable_data_ptr<Number>();
   const int64_t count = x.size(0), num_steps = static_cast<int64_t>(a_.size());
   for (int64_t b = 0; b < count; ++b) {
-    check(t[b] >= 0 && t[b] < num_steps, "closed-form prior: timestep {} in row {}, allowed 0..{}", t[b], b,
-          num_steps - 1);
+    check(t[b] >= 0 && t[b] < num_steps, "closed-form prior: timestep {} in row {}, allowed 0..{}", t[b], b, num_steps - 1);
     const double point[2] = {static_cast<double>(in[2 * b]), static_cast<double>(in[2 * b + 1])};
     double noise[2];
     noise_row(point, a_[t[b]], s_[t[b]], noise);
@@ -45,8 +44,7 @@ std::pair<at::Tensor, at::Tensor> ClosedFormPrior::coefficients(const at::Tensor
 
 at::Tensor ClosedFormPrior::predict_noise(const at::Tensor& x, const at::Tensor& timesteps) {
   check(x.dim() == 2 && x.size(1) == 2 && timesteps.dim() == 1 && timesteps.size(0) == x.size(0),
-        "closed-form prior: x is [{}] and timesteps [{}], wanted [B, 2] and [B]", fmt::join(x.sizes(), ", "),
-        fmt::join(timesteps.sizes(), ", "));
+        "closed-form prior: x is [{}] and timesteps [{}], wanted [B, 2] and [B]", fmt::join(x.sizes(), ", "), fmt::join(timesteps.sizes(), ", "));
   const at::ScalarType dtype = x.scalar_type();
   const bool wants_gradient = at::GradMode::is_enabled() && x.requires_grad();
   if (x.is_cpu() && !wants_gradient && (dtype == at::kFloat || dtype == at::kDouble)) {

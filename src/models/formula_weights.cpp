@@ -60,11 +60,10 @@ uint64_t formula_seed(const std::string& weights) {
   const char* first = weights.data() + std::min(prefix.size(), weights.size());
   const char* last = weights.data() + weights.size();
   const auto [end, error] = std::from_chars(first, last, seed);
-  check_input(
-      weights.starts_with(prefix) && error == std::errc() && end == last,
-      "weights is \"{}\", wanted \"folder\" (the folder's weight file) or \"formula:SEED\" with a whole number, "
-      "for example formula:0",
-      weights);
+  check_input(weights.starts_with(prefix) && error == std::errc() && end == last,
+              "weights is \"{}\", wanted \"folder\" (the folder's weight file) or \"formula:SEED\" with a whole number, "
+              "for example formula:0",
+              weights);
   return seed;
 }
 

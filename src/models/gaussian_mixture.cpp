@@ -32,10 +32,8 @@ std::vector<double> logs_of(const std::vector<double>& values) {
 }
 
 void check_modes(const MixtureModes& modes) {
-  check(modes.size() >= 1 && modes.size() <= kMaxModes, "Gaussian mixture: {} modes, allowed 1..{}", modes.size(),
-        kMaxModes);
-  check(modes.weights.size() == modes.means.size(), "Gaussian mixture: {} weights for {} means", modes.weights.size(),
-        modes.means.size());
+  check(modes.size() >= 1 && modes.size() <= kMaxModes, "Gaussian mixture: {} modes, allowed 1..{}", modes.size(), kMaxModes);
+  check(modes.weights.size() == modes.means.size(), "Gaussian mixture: {} weights for {} means", modes.weights.size(), modes.means.size());
   check(modes.sigma > 0, "Gaussian mixture: sigma is {}, wanted above 0", modes.sigma);
   double sum = 0;
   for (const double weight : modes.weights) {
@@ -81,7 +79,8 @@ MixtureModes ring_of_modes(int64_t num_modes, double radius, double sigma) {
 }
 
 GaussianMixture::GaussianMixture(MixtureModes modes, const std::vector<double>& alpha_bar, at::Device device)
-    : ClosedFormPrior(alpha_bar, device), modes_(std::move(modes)) {
+    : ClosedFormPrior(alpha_bar, device),
+      modes_(std::move(modes)) {
   check_modes(modes_);
   log_weights_ = logs_of(modes_.weights);
   means_table_ = means_tensor(modes_).to(device);
@@ -134,8 +133,7 @@ MixtureReward::MixtureReward(MixtureModes modes, std::vector<double> mode_weight
     for (int64_t k = 1; k <= modes_.size(); ++k) log_mode_weights_.push_back(1.5 * static_cast<double>(k));
     return;
   }
-  check(mode_weights.size() == modes_.means.size(), "mixture reward: {} weights for {} modes", mode_weights.size(),
-        modes_.means.size());
+  check(mode_weights.size() == modes_.means.size(), "mixture reward: {} weights for {} modes", mode_weights.size(), modes_.means.size());
   for (const double weight : mode_weights) check(weight > 0, "mixture reward: weight {}, wanted above 0", weight);
   log_mode_weights_ = logs_of(mode_weights);
 }
@@ -179,13 +177,10 @@ double MixtureReward::root_value() const {
 std::vector<double> MixtureReward::target_masses() const {
   const double root = root_value();
   std::vector<double> masses;
-  for (size_t k = 0; k < modes_.weights.size(); ++k)
-    masses.push_back(modes_.weights[k] * std::exp(log_mode_weights_[k] - root));
+  for (size_t k = 0; k < modes_.weights.size(); ++k) masses.push_back(modes_.weights[k] * std::exp(log_mode_weights_[k] - root));
   return masses;
 }
 
-at::Tensor MixtureReward::sample_target(int64_t n, uint64_t seed) const {
-  return draw(modes_, target_masses(), n, seed);
-}
+at::Tensor MixtureReward::sample_target(int64_t n, uint64_t seed) const { return draw(modes_, target_masses(), n, seed); }
 
 }  // namespace linden

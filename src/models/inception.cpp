@@ -48,8 +48,8 @@ Branches block_c(int64_t width) {
   return {{kNone, {square("branch1x1", 192, 1)}, {}},
           {kNone, {square("branch7x7_1", width, 1), row("branch7x7_2", width, 7), column("branch7x7_3", 192, 7)}, {}},
           {kNone,
-           {square("branch7x7dbl_1", width, 1), column("branch7x7dbl_2", width, 7), row("branch7x7dbl_3", width, 7),
-            column("branch7x7dbl_4", width, 7), row("branch7x7dbl_5", 192, 7)},
+           {square("branch7x7dbl_1", width, 1), column("branch7x7dbl_2", width, 7), row("branch7x7dbl_3", width, 7), column("branch7x7dbl_4", width, 7),
+            row("branch7x7dbl_5", 192, 7)},
            {}},
           {InceptionPool::kAverage, {square("branch_pool", 192, 1)}, {}}};
 }
@@ -57,9 +57,7 @@ Branches block_c(int64_t width) {
 // 17 x 17 -> 8 x 8 (Mixed_7a).
 Branches block_d() {
   return {{kNone, {square("branch3x3_1", 192, 1), shrinking("branch3x3_2", 320)}, {}},
-          {kNone,
-           {square("branch7x7x3_1", 192, 1), row("branch7x7x3_2", 192, 7), column("branch7x7x3_3", 192, 7), shrinking("branch7x7x3_4", 192)},
-           {}},
+          {kNone, {square("branch7x7x3_1", 192, 1), row("branch7x7x3_2", 192, 7), column("branch7x7x3_3", 192, 7), shrinking("branch7x7x3_4", 192)}, {}},
           {InceptionPool::kShrink, {}, {}}};
 }
 
@@ -67,9 +65,7 @@ Branches block_d() {
 Branches block_e(InceptionPool pool) {
   return {{kNone, {square("branch1x1", 320, 1)}, {}},
           {kNone, {square("branch3x3_1", 384, 1)}, {row("branch3x3_2a", 384, 3), column("branch3x3_2b", 384, 3)}},
-          {kNone,
-           {square("branch3x3dbl_1", 448, 1), square("branch3x3dbl_2", 384, 3)},
-           {row("branch3x3dbl_3a", 384, 3), column("branch3x3dbl_3b", 384, 3)}},
+          {kNone, {square("branch3x3dbl_1", 448, 1), square("branch3x3dbl_2", 384, 3)}, {row("branch3x3dbl_3a", 384, 3), column("branch3x3dbl_3b", 384, 3)}},
           {pool, {square("branch_pool", 192, 1)}, {}}};
 }
 
@@ -107,19 +103,19 @@ InceptionImpl::InceptionImpl() {
 at::Tensor InceptionImpl::features(const at::Tensor& images, int64_t dims) {
   check(images.dim() == 4 && (images.size(1) == 1 || images.size(1) == 3), "Inception: images are [{}], wanted [B, 1 or 3, Y, X]",
         fmt::join(images.sizes(), ", "));
-  check(std::find(kInceptionDims.begin(), kInceptionDims.end(), dims) != kInceptionDims.end(), "Inception has no layer of {} features, only of {}",
-        dims, fmt::join(kInceptionDims, ", "));
+  check(std::find(kInceptionDims.begin(), kInceptionDims.end(), dims) != kInceptionDims.end(), "Inception has no layer of {} features, only of {}", dims,
+        fmt::join(kInceptionDims, ", "));
   // Resized in [0, 1] as pytorch-fid does it, so that the roundings are the same ones.
   at::Tensor x = at::upsample_bilinear2d((images + 1) / 2, {kImageSize, kImageSize}, /*align_corners=*/false);
   x = x.expand({x.size(0), 3, kImageSize, kImageSize}) * 2 - 1;
   const auto mean = [](const at::Tensor& h) { return h.mean({2, 3}); };
-  x = at::max_pool2d(stem_[2](stem_[1](stem_[0](x))), 3, 2);    // [B, 64, 73, 73]
+  x = at::max_pool2d(stem_[2](stem_[1](stem_[0](x))), 3, 2);  // [B, 64, 73, 73]
   if (dims == 64) return mean(x);
-  x = at::max_pool2d(stem_[4](stem_[3](x)), 3, 2);              // [B, 192, 35, 35]
+  x = at::max_pool2d(stem_[4](stem_[3](x)), 3, 2);  // [B, 192, 35, 35]
   if (dims == 192) return mean(x);
-  for (InceptionMixed& block : middle_) x = block(x);           // [B, 768, 17, 17]
+  for (InceptionMixed& block : middle_) x = block(x);  // [B, 768, 17, 17]
   if (dims == 768) return mean(x);
-  for (InceptionMixed& block : top_) x = block(x);              // [B, 2048, 8, 8]
+  for (InceptionMixed& block : top_) x = block(x);  // [B, 2048, 8, 8]
   return mean(x);
 }
 
@@ -128,8 +124,8 @@ namespace {
 NamedTensors read_inception_file(const std::filesystem::path& file) {
   const std::string extension = file.extension().string();
   check_input(extension != ".pth" && extension != ".pt" && extension != ".pkl",
-              "{}: a PyTorch pickle, which linden does not read. Turn it into safetensors once: scripts/convert_inception {} {}", file.string(),
-              file.string(), std::filesystem::path(file).replace_extension(".safetensors").string());
+              "{}: a PyTorch pickle, which linden does not read. Turn it into safetensors once: scripts/convert_inception {} {}", file.string(), file.string(),
+              std::filesystem::path(file).replace_extension(".safetensors").string());
   check_input(std::filesystem::exists(file), "{}: there is no such file of Inception weights; {}", file.string(), kHowToGet);
   check_input(extension == ".safetensors", "{}: wanted Inception weights as a .safetensors file; {}", file.string(), kHowToGet);
   return load_safetensors(file);

@@ -34,8 +34,8 @@ class InceptionImpl : public torch::nn::Module {
 
  private:
   std::vector<InceptionConv> stem_;
-  std::vector<InceptionMixed> middle_, top_;   // Mixed_5b .. 6e, Mixed_7a .. 7c
-  torch::nn::Linear fc{nullptr};               // no feature stands on it: it is here to account for every tensor of the file
+  std::vector<InceptionMixed> middle_, top_;  // Mixed_5b .. 6e, Mixed_7a .. 7c
+  torch::nn::Linear fc{nullptr};              // no feature stands on it: it is here to account for every tensor of the file
 };
 TORCH_MODULE(Inception);
 

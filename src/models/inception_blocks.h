@@ -26,9 +26,9 @@ struct InceptionConvSpec {
 
 enum class InceptionPool {
   kNone,
-  kAverage,   // 3 x 3, stride 1, the padding is not counted
-  kMax,       // 3 x 3, stride 1
-  kShrink,    // maximum, 3 x 3, stride 2, no padding
+  kAverage,  // 3 x 3, stride 1, the padding is not counted
+  kMax,      // 3 x 3, stride 1
+  kShrink,   // maximum, 3 x 3, stride 2, no padding
 };
 
 // Pool, then `chain` one after the other, then `fork` side by side (its outputs are joined).
@@ -40,7 +40,7 @@ struct InceptionBranchSpec {
 class InceptionConvImpl : public torch::nn::Module {
  public:
   InceptionConvImpl(int64_t in_channels, const InceptionConvSpec& spec);
-  at::Tensor forward(const at::Tensor& x);   // [B, C, Y, X]
+  at::Tensor forward(const at::Tensor& x);  // [B, C, Y, X]
 
  private:
   torch::nn::Conv2d conv{nullptr};
@@ -51,7 +51,7 @@ TORCH_MODULE(InceptionConv);
 class InceptionMixedImpl : public torch::nn::Module {
  public:
   InceptionMixedImpl(int64_t in_channels, std::vector<InceptionBranchSpec> branches);
-  at::Tensor forward(const at::Tensor& x);   // [B, in_channels, Y, X] -> [B, out_channels(), Y', X']
+  at::Tensor forward(const at::Tensor& x);  // [B, in_channels, Y, X] -> [B, out_channels(), Y', X']
   int64_t out_channels() const { return out_channels_; }
 
  private:

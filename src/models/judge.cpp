@@ -21,15 +21,13 @@ void visit_fields(FieldVisitor& v, DigitJudgeConfig& c) {
 DigitJudgeImpl::DigitJudgeImpl(const DigitJudgeConfig& config) : config_(config) {
   if (config.channels.empty() || config.channels.size() != config.strides.size())
     throw ConfigError(
-        fmt::format("DigitJudge: channels has {} entries and strides {}, wanted one a convolution in each",
-                    config.channels.size(), config.strides.size()));
+        fmt::format("DigitJudge: channels has {} entries and strides {}, wanted one a convolution in each", config.channels.size(), config.strides.size()));
   torch::nn::ModuleList conv_list, norm_list;
   int64_t in = config.in_channels;
   for (size_t i = 0; i < config.channels.size(); ++i) {
     const int64_t out = config.channels[i];
     if (out % config.norm_groups != 0)
-      throw ConfigError(fmt::format("DigitJudge: channels has {}, which does not split into norm_groups = {} groups",
-                                    out, config.norm_groups));
+      throw ConfigError(fmt::format("DigitJudge: channels has {}, which does not split into norm_groups = {} groups", out, config.norm_groups));
     convs.push_back(make_conv(in, out, 3, config.strides[i], 1));
     norms.emplace_back(torch::nn::GroupNormOptions(config.norm_groups, out));
     conv_list->push_back(convs.back());
@@ -42,8 +40,7 @@ DigitJudgeImpl::DigitJudgeImpl(const DigitJudgeConfig& config) : config_(config)
 }
 
 at::Tensor DigitJudgeImpl::features(const at::Tensor& x) {
-  check(x.dim() == 4 && x.size(1) == config_.in_channels, "DigitJudge: x is [{}], wanted [B, {}, Y, X]",
-        fmt::join(x.sizes(), ", "), config_.in_channels);
+  check(x.dim() == 4 && x.size(1) == config_.in_channels, "DigitJudge: x is [{}], wanted [B, {}, Y, X]", fmt::join(x.sizes(), ", "), config_.in_channels);
   at::Tensor h = x;
   for (size_t i = 0; i < convs.size(); ++i) h = group_norm_silu(norms[i], convs[i](h));
   return h.mean({2, 3});
@@ -56,8 +53,6 @@ at::Tensor DigitJudgeImpl::logits(const at::Tensor& x) {
   return result;
 }
 
-void DigitJudgeImpl::save(const std::filesystem::path& folder, at::ScalarType dtype) const {
-  save_model_folder(folder, *this, config_, dtype);
-}
+void DigitJudgeImpl::save(const std::filesystem::path& folder, at::ScalarType dtype) const { save_model_folder(folder, *this, config_, dtype); }
 
 }  // namespace linden

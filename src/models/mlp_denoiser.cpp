@@ -14,10 +14,7 @@ void visit_fields(FieldVisitor& v, MlpDenoiserConfig& c) {
   visit(v, Field("data_dim", "numbers in a sample").at_least(1), c.data_dim);
   visit(v, Field("hidden_dim", "width of a hidden layer").at_least(1), c.hidden_dim);
   visit(v, Field("num_hidden", "hidden layers").at_least(1), c.num_hidden);
-  visit(v,
-        Field("embedding_dim", "numbers in the sinusoidal time embedding, which is concatenated to the sample")
-            .at_least(2),
-        c.embedding_dim);
+  visit(v, Field("embedding_dim", "numbers in the sinusoidal time embedding, which is concatenated to the sample").at_least(2), c.embedding_dim);
 }
 
 MlpDenoiserImpl::MlpDenoiserImpl(const MlpDenoiserConfig& config) : config_(config) {
@@ -32,10 +29,10 @@ MlpDenoiserImpl::MlpDenoiserImpl(const MlpDenoiserConfig& config) : config_(conf
 }
 
 at::Tensor MlpDenoiserImpl::forward(const at::Tensor& sample, const at::Tensor& timestep) {
-  check(sample.dim() == 2 && sample.size(1) == config_.data_dim, "MlpDenoiser: sample is [{}], wanted [B, {}]",
-        fmt::join(sample.sizes(), ", "), config_.data_dim);
-  check(timestep.dim() == 1 && timestep.size(0) == sample.size(0), "MlpDenoiser: timestep is [{}], wanted [{}]",
-        fmt::join(timestep.sizes(), ", "), sample.size(0));
+  check(sample.dim() == 2 && sample.size(1) == config_.data_dim, "MlpDenoiser: sample is [{}], wanted [B, {}]", fmt::join(sample.sizes(), ", "),
+        config_.data_dim);
+  check(timestep.dim() == 1 && timestep.size(0) == sample.size(0), "MlpDenoiser: timestep is [{}], wanted [{}]", fmt::join(timestep.sizes(), ", "),
+        sample.size(0));
   at::Tensor h = at::cat({sample, time_proj(timestep).to(sample.scalar_type())}, 1);
   for (size_t i = 0; i < layers.size(); ++i) {
     h = layers[i](h);

@@ -24,7 +24,8 @@ namespace fs = std::filesystem;
 std::string sha256(std::string_view text) { return sha256_hex(std::as_bytes(std::span(text.data(), text.size()))); }
 
 // A line a tensor, by name. Tensors are hashed side by side.
-std::string tensor_lines(const SafetensorsSet& files, const std::vector<std::string>& names, const std::function<std::string(const std::string&)>& stored_name) {
+std::string tensor_lines(const SafetensorsSet& files, const std::vector<std::string>& names,
+                         const std::function<std::string(const std::string&)>& stored_name) {
   std::vector<std::string> lines(names.size());
   at::parallel_for(0, static_cast<int64_t>(names.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

@@ -28,21 +28,17 @@ Json read_object(const fs::path& file) {
 
 Json read_config_object(const fs::path& folder) {
   check_input(fs::is_directory(folder), "{}: no such model folder", folder.string());
-  check_input(fs::exists(folder / "config.json"),
-              "{}: there is no config.json; a model folder holds config.json and a .safetensors file", folder.string());
+  check_input(fs::exists(folder / "config.json"), "{}: there is no config.json; a model folder holds config.json and a .safetensors file", folder.string());
   return read_object(folder / "config.json");
 }
 
 std::string class_name_of(const Json& json, const fs::path& folder) {
-  check_input(json.contains("_class_name") && json["_class_name"].is_string(),
-              "{}: there is no \"_class_name\", which says what kind of model this is",
+  check_input(json.contains("_class_name") && json["_class_name"].is_string(), "{}: there is no \"_class_name\", which says what kind of model this is",
               (folder / "config.json").string());
   return json["_class_name"].get<std::string>();
 }
 
-bool contains(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
+bool contains(const std::vector<std::string>& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); }
 
 fs::path find_weight_file(const fs::path& folder) {
   for (const std::string& stem : {kDiffusionWeights, kOtherWeights}) {
@@ -50,10 +46,10 @@ fs::path find_weight_file(const fs::path& folder) {
       if (fs::exists(folder / (stem + ending))) return folder / (stem + ending);
     }
   }
-  throw InputError(fmt::format(
-      "{0}: there are no weights ({1}.safetensors or {2}.safetensors, or either as .safetensors.index.json or "
-      ".fp16.safetensors); put the file there, or ask for weights \"formula:SEED\" to run the layout alone",
-      folder.string(), kDiffusionWeights, kOtherWeights));
+  throw InputError(
+      fmt::format("{0}: there are no weights ({1}.safetensors or {2}.safetensors, or either as .safetensors.index.json or "
+                  ".fp16.safetensors); put the file there, or ask for weights \"formula:SEED\" to run the layout alone",
+                  folder.string(), kDiffusionWeights, kOtherWeights));
 }
 
 }  // namespace
@@ -68,8 +64,7 @@ std::string model_class_name(const fs::path& model) {
 std::string model_config_text(const fs::path& folder, const std::string& class_name, const NullableKeys& nullable) {
   const Json json = read_config_object(folder);
   const std::string found = class_name_of(json, folder);
-  check_input(found == class_name, "{}: _class_name is {}, wanted {}", (folder / "config.json").string(), found,
-              class_name);
+  check_input(found == class_name, "{}: _class_name is {}, wanted {}", (folder / "config.json").string(), found, class_name);
   return plain_config_text(json.dump(), nullable);
 }
 
@@ -102,8 +97,7 @@ void save_model_folder(const fs::path& folder, const std::string& class_name, co
   const Json plain = Json::parse(config), plain_defaults = Json::parse(defaults);
   for (const auto& [key, value] : plain.items()) {
     if (contains(nullable.added, key) && value == plain_defaults[key]) continue;
-    const bool is_null =
-        (contains(nullable.numbers, key) && value == 0) || (contains(nullable.texts, key) && value == "");
+    const bool is_null = (contains(nullable.numbers, key) && value == 0) || (contains(nullable.texts, key) && value == "");
     json[key] = is_null ? Json() : value;
   }
   NamedTensors tensors;

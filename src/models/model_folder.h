@@ -24,8 +24,7 @@ struct NullableKeys {
 
 // config.json of `folder` as text for from_json(): without the keys that start with an underscore, and with
 // null as 0 or "". Throws InputError: no such folder or file, no JSON object, another _class_name.
-std::string model_config_text(const std::filesystem::path& folder, const std::string& class_name,
-                              const NullableKeys& nullable);
+std::string model_config_text(const std::filesystem::path& folder, const std::string& class_name, const NullableKeys& nullable);
 // The same of a JSON object that was read already.
 std::string plain_config_text(const std::string& json, const NullableKeys& nullable);
 // A .safetensors file that stands for a model on its own.
@@ -47,8 +46,7 @@ Config read_model_config(const std::filesystem::path& folder) {
 // Fills the module from the folder's weight file (weights "folder") or from the formula ("formula:SEED", see
 // formula_weights.h). `folder` may be a weights file itself, else the file is diffusion_pytorch_model or model, .safetensors, .fp16.safetensors or sharded
 // (.safetensors.index.json); its tensors are converted to the module's dtype. Throws InputError.
-void load_model_weights(torch::nn::Module& module, const std::filesystem::path& folder,
-                        const std::string& weights = "folder");
+void load_model_weights(torch::nn::Module& module, const std::filesystem::path& folder, const std::string& weights = "folder");
 
 // Writes config.json and the weight file (floating tensors as `dtype`): diffusion_pytorch_model.safetensors
 // for UNet2DModel and WanTransformer3DModel, model.safetensors for the others. defaults: the config with every key at its
@@ -57,8 +55,7 @@ void save_model_folder(const std::filesystem::path& folder, const std::string& c
                        const NullableKeys& nullable, const torch::nn::Module& module, at::ScalarType dtype);
 
 template <class Config>
-void save_model_folder(const std::filesystem::path& folder, const torch::nn::Module& module, const Config& config,
-                       at::ScalarType dtype = at::kFloat) {
+void save_model_folder(const std::filesystem::path& folder, const torch::nn::Module& module, const Config& config, at::ScalarType dtype = at::kFloat) {
   save_model_folder(folder, Config::kClassName, to_json(config), to_json(Config{}), Config::nullable_keys(), module, dtype);
 }
 

@@ -15,11 +15,12 @@ void freeze(torch::nn::Module& module, at::Device device, at::ScalarType dtype =
 class UNet2DPredictor final : public NoisePredictor {
  public:
   UNet2DPredictor(UNet2D network, at::Device device, const UNet2DPredictorOptions& options)
-      : network_(std::move(network)), device_(device), dtype_(options.dtype) {
+      : network_(std::move(network)),
+        device_(device),
+        dtype_(options.dtype) {
     const UNet2DConfig& config = network_->config();
     check_input(config.sample_size > 0, "UNet2DModel: sample_size is 0, but a prior needs the size of a sample");
-    check_input(config.in_channels == config.out_channels,
-                "UNet2DModel: in_channels is {} and out_channels {}; a prior that predicts noise has them equal",
+    check_input(config.in_channels == config.out_channels, "UNet2DModel: in_channels is {} and out_channels {}; a prior that predicts noise has them equal",
                 config.in_channels, config.out_channels);
     shape_ = {config.in_channels, config.sample_size, config.sample_size};
     freeze(*network_, device, dtype_);
@@ -42,9 +43,7 @@ class UNet2DPredictor final : public NoisePredictor {
 
 class MlpPredictor final : public NoisePredictor {
  public:
-  MlpPredictor(MlpDenoiser network, at::Device device) : network_(std::move(network)), device_(device) {
-    freeze(*network_, device);
-  }
+  MlpPredictor(MlpDenoiser network, at::Device device) : network_(std::move(network)), device_(device) { freeze(*network_, device); }
   at::Tensor predict_noise(const at::Tensor& x, const at::Tensor& timesteps) override { return network_(x, timesteps); }
   std::vector<int64_t> shape() const override { return {network_->config().data_dim}; }
   at::Device device() const override { return device_; }
@@ -60,8 +59,6 @@ std::shared_ptr<NoisePredictor> unet2d_predictor(UNet2D network, at::Device devi
   return std::make_shared<UNet2DPredictor>(std::move(network), device, options);
 }
 
-std::shared_ptr<NoisePredictor> mlp_predictor(MlpDenoiser network, at::Device device) {
-  return std::make_shared<MlpPredictor>(std::move(network), device);
-}
+std::shared_ptr<NoisePredictor> mlp_predictor(MlpDenoiser network, at::Device device) { return std::make_shared<MlpPredictor>(std::move(network), device); }
 
 }  // namespace linden

@@ -13,8 +13,8 @@
 namespace linden {
 
 struct UNet2DPredictorOptions {
-  at::ScalarType dtype = at::kFloat;   // of weights and activations; states and predictions stay fp32
-  int64_t num_timesteps = 0;           // of the schedule, for the table of time projections; 0: none
+  at::ScalarType dtype = at::kFloat;  // of weights and activations; states and predictions stay fp32
+  int64_t num_timesteps = 0;          // of the schedule, for the table of time projections; 0: none
 };
 
 // Moves the network to `device`, puts it in eval mode, freezes its weights (UNet2D::freeze) and stores them in

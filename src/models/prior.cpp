@@ -15,17 +15,16 @@ namespace linden {
 
 void visit_fields(FieldVisitor& v, UNet2DPriorConfig& c) {
   visit(v, Field("folder", "model folder: config.json, weights, scheduler_config.json"), c.folder);
-  visit(v, Field("weights", "folder (its weight file), or formula:SEED (the layout with weights from a formula)"),
-        c.weights);
-  visit(v, Field("dtype", "of the network's weights and activations: float32, bfloat16 or float16; the sampler's states stay float32")
-               .one_of({"float32", "bfloat16", "float16"}),
+  visit(v, Field("weights", "folder (its weight file), or formula:SEED (the layout with weights from a formula)"), c.weights);
+  visit(v,
+        Field("dtype", "of the network's weights and activations: float32, bfloat16 or float16; the sampler's states stay float32")
+            .one_of({"float32", "bfloat16", "float16"}),
         c.dtype);
 }
 
 void visit_fields(FieldVisitor& v, MlpPriorConfig& c) {
   visit(v, Field("folder", "model folder: config.json, weights, scheduler_config.json"), c.folder);
-  visit(v, Field("weights", "folder (its weight file), or formula:SEED (the layout with weights from a formula)"),
-        c.weights);
+  visit(v, Field("weights", "folder (its weight file), or formula:SEED (the layout with weights from a formula)"), c.weights);
 }
 
 void visit_fields(FieldVisitor& v, GaussianMixturePriorConfig& c) {
@@ -35,15 +34,14 @@ void visit_fields(FieldVisitor& v, GaussianMixturePriorConfig& c) {
   visit(v, Field("schedule", "noise schedule"), c.schedule);
 }
 
-void visit_fields(FieldVisitor& v, CheckerboardPriorConfig& c) {
-  visit(v, Field("schedule", "noise schedule"), c.schedule);
-}
+void visit_fields(FieldVisitor& v, CheckerboardPriorConfig& c) { visit(v, Field("schedule", "noise schedule"), c.schedule); }
 
 void visit_fields(FieldVisitor& v, VideoPriorConfig& c) {
   visit(v, Field("folder", "model folder: model_index.json, transformer/, text_encoder/, scheduler/"), c.folder);
   visit(v, Field("weights", "folder (its weight files), or formula:SEED (the layout with weights from a formula)"), c.weights);
-  visit(v, Field("dtype", "of the transformer's weights and activations: float32, bfloat16 or float16; the sampler's states stay float32")
-               .one_of({"float32", "bfloat16", "float16"}),
+  visit(v,
+        Field("dtype", "of the transformer's weights and activations: float32, bfloat16 or float16; the sampler's states stay float32")
+            .one_of({"float32", "bfloat16", "float16"}),
         c.dtype);
   visit(v, Field("caption", "what the videos shall show; empty: without condition"), c.caption);
   visit(v, Field("guidance", "classifier-free guidance; both halves run as one batch"), c.guidance);
@@ -71,8 +69,7 @@ Prior load(const MlpPriorConfig& config, at::Device device) {
 
 Prior load(const GaussianMixturePriorConfig& config, at::Device device) {
   NoiseSchedule schedule(config.schedule);
-  auto network = std::make_shared<GaussianMixture>(ring_of_modes(config.num_modes, config.radius, config.sigma),
-                                                   schedule.alpha_bar, device);
+  auto network = std::make_shared<GaussianMixture>(ring_of_modes(config.num_modes, config.radius, config.sigma), schedule.alpha_bar, device);
   return {std::move(network), std::move(schedule)};
 }
 
@@ -91,7 +88,7 @@ FlowNetwork flow_network(const VideoPriorConfig& config, at::Device device) {
   check_input(!config.folder.empty(), "prior of type video: folder is empty, wanted a model folder");
   const VideoModel model = load_video_model(config.folder, config.weights, dtype_of(config.dtype), device);
   const std::vector<std::string> captions = {config.caption, ""};
-  const at::Tensor text = model.text_encoder->encode(captions);   // [2, L, D]
+  const at::Tensor text = model.text_encoder->encode(captions);  // [2, L, D]
   FlowNetwork network;
   network.velocity = [transformer = model.transformer, guidance = config.guidance, text](const at::Tensor& x, const at::Tensor& timestep) {
     const auto for_each_row = [&](int64_t row) { return text[row].unsqueeze(0).expand({x.size(0), -1, -1}); };
@@ -114,10 +111,14 @@ const char* type_of(const PriorSamplerConfig& sampler) {
 }  // namespace
 
 FlowSamplerConfig flow_sampler_of(const PriorSamplerConfig& sampler) {
-  return std::visit([](const auto& c) -> FlowSamplerConfig {
-    if constexpr (std::is_base_of_v<FlowScheduleConfig, std::decay_t<decltype(c)>>) return c;
-    else throw ConfigError(fmt::format("sampler.type {} is for priors that predict noise, but prior.type video is a flow; use euler, unipc, dpmpp_2m or flow_sde", c.kType));
-  }, sampler);
+  return std::visit(
+      [](const auto& c) -> FlowSamplerConfig {
+        if constexpr (std::is_base_of_v<FlowScheduleConfig, std::decay_t<decltype(c)>>) return c;
+        else
+          throw ConfigError(
+              fmt::format("sampler.type {} is for priors that predict noise, but prior.type video is a flow; use euler, unipc, dpmpp_2m or flow_sde", c.kType));
+      },
+      sampler);
 }
 
 std::shared_ptr<Denoiser> load_denoiser(const PriorConfig& config, const PriorSamplerConfig& sampler, at::Device device) {

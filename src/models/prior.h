@@ -63,8 +63,7 @@ struct VideoPriorConfig {
 };
 void visit_fields(FieldVisitor& v, VideoPriorConfig& c);
 
-using PriorConfig =
-    std::variant<UNet2DPriorConfig, MlpPriorConfig, GaussianMixturePriorConfig, CheckerboardPriorConfig, VideoPriorConfig>;
+using PriorConfig = std::variant<UNet2DPriorConfig, MlpPriorConfig, GaussianMixturePriorConfig, CheckerboardPriorConfig, VideoPriorConfig>;
 
 // DDIM and DDPM for priors that predict noise, the others for flows.
 using PriorSamplerConfig = std::variant<DdimConfig, DdpmConfig, FlowEulerConfig, FlowUniPCConfig, FlowDpmppConfig, FlowSdeConfig>;

@@ -18,15 +18,13 @@ fs::path find_scheduler_file(const fs::path& folder) {
   const fs::path pipeline = plain.parent_path() / "scheduler" / "scheduler_config.json";
   if (fs::exists(beside)) return beside;
   if (fs::exists(pipeline)) return pipeline;
-  throw InputError(fmt::format("{}: there is no noise schedule: neither {} nor {} exists", folder.string(),
-                               beside.string(), pipeline.string()));
+  throw InputError(fmt::format("{}: there is no noise schedule: neither {} nor {} exists", folder.string(), beside.string(), pipeline.string()));
 }
 
 // Settings that change the schedule or the meaning of the network's output, and the one value linden has.
 void require_default(const Json& json, const fs::path& file, const char* key, const Json& wanted) {
   if (!json.contains(key) || json[key] == wanted) return;
-  throw ConfigError(
-      fmt::format("{}: {} is {}, and linden has only {}", file.string(), key, json[key].dump(), wanted.dump()));
+  throw ConfigError(fmt::format("{}: {} is {}, and linden has only {}", file.string(), key, json[key].dump(), wanted.dump()));
 }
 
 }  // namespace
@@ -39,10 +37,8 @@ NoiseScheduleConfig read_scheduler_config(const fs::path& folder) {
   require_default(json, file, "prediction_type", "epsilon");
   require_default(json, file, "rescale_betas_zero_snr", false);
   Json known = Json::object();  // the file's other keys belong to a sampler
-  const std::pair<const char*, const char*> keys[] = {{"num_train_timesteps", "num_train_steps"},
-                                                      {"beta_schedule", "beta_schedule"},
-                                                      {"beta_start", "beta_start"},
-                                                      {"beta_end", "beta_end"}};
+  const std::pair<const char*, const char*> keys[] = {
+      {"num_train_timesteps", "num_train_steps"}, {"beta_schedule", "beta_schedule"}, {"beta_start", "beta_start"}, {"beta_end", "beta_end"}};
   for (const auto& [theirs, ours] : keys) {
     if (json.contains(theirs)) known[ours] = json[theirs];
   }

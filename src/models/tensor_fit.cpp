@@ -41,9 +41,8 @@ TensorFit compare_shapes(const TensorShapes& wanted, const TensorShapes& given) 
 
 void check_fit(const TensorFit& fit, const std::string& origin, const std::string& advice) {
   if (fit.fits()) return;
-  throw InputError(fmt::format("{}: the tensors do not fit the model that the config describes{}{}{}\n  {}", origin,
-                               group(fit.missing, "missing"), group(fit.surplus, "that the model does not have"),
-                               group(fit.misshaped, "of another shape"), advice));
+  throw InputError(fmt::format("{}: the tensors do not fit the model that the config describes{}{}{}\n  {}", origin, group(fit.missing, "missing"),
+                               group(fit.surplus, "that the model does not have"), group(fit.misshaped, "of another shape"), advice));
 }
 
 }  // namespace linden

@@ -12,7 +12,8 @@ namespace {
 CaptionTable table_of(const CaptionEmbeddingConfig& config) {
   const std::set<std::string> distinct(config.words.begin(), config.words.end());
   if (config.words.empty() || distinct.size() != config.words.size())
-    throw ConfigError(fmt::format("CaptionEmbedding: words has {} entries, {} of them different; wanted every word once, and at least one", config.words.size(), distinct.size()));
+    throw ConfigError(fmt::format("CaptionEmbedding: words has {} entries, {} of them different; wanted every word once, and at least one", config.words.size(),
+                                  distinct.size()));
   return CaptionTable(config.words, config.max_length);
 }
 

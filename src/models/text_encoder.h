@@ -24,8 +24,8 @@ class TextEncoder : public torch::nn::Module {
  public:
   // [B, L, D] on the module's device. The empty caption stands for no condition. InputError: a caption that cannot be read.
   virtual at::Tensor encode(std::span<const std::string> captions) = 0;
-  virtual int64_t max_length() const = 0;   // L
-  virtual int64_t text_dim() const = 0;     // D
+  virtual int64_t max_length() const = 0;  // L
+  virtual int64_t text_dim() const = 0;    // D
   virtual void save(const std::filesystem::path& folder, at::ScalarType dtype) const = 0;
 };
 
@@ -33,7 +33,7 @@ struct CaptionEmbeddingConfig {
   static constexpr const char* kClassName = "CaptionEmbedding";
   static NullableKeys nullable_keys() { return {}; }
   std::vector<std::string> words;
-  int64_t max_length = 4;    // words of a caption
+  int64_t max_length = 4;  // words of a caption
   int64_t text_dim = 64;
 };
 void visit_fields(FieldVisitor& v, CaptionEmbeddingConfig& c);
@@ -41,8 +41,8 @@ void visit_fields(FieldVisitor& v, CaptionEmbeddingConfig& c);
 // A learned vector for each word and one for padding, of which the empty caption consists (caption_table.h).
 class CaptionEmbeddingImpl : public TextEncoder {
  public:
-  explicit CaptionEmbeddingImpl(const CaptionEmbeddingConfig& config);   // ConfigError: a word twice
-  at::Tensor forward(const at::Tensor& ids);                             // [B, L] int64 -> [B, L, D], differentiable
+  explicit CaptionEmbeddingImpl(const CaptionEmbeddingConfig& config);  // ConfigError: a word twice
+  at::Tensor forward(const at::Tensor& ids);                            // [B, L] int64 -> [B, L, D], differentiable
   at::Tensor encode(std::span<const std::string> captions) override;
   int64_t max_length() const override { return config_.max_length; }
   int64_t text_dim() const override { return config_.text_dim; }

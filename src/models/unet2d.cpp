@@ -17,8 +17,7 @@
 namespace linden {
 
 NullableKeys UNet2DConfig::nullable_keys() {
-  return {{"sample_size", "time_embedding_dim", "attention_head_dim", "attn_norm_num_groups", "num_class_embeds",
-           "num_train_timesteps"},
+  return {{"sample_size", "time_embedding_dim", "attention_head_dim", "attn_norm_num_groups", "num_class_embeds", "num_train_timesteps"},
           {"mid_block_type", "class_embed_type"}};
 }
 
@@ -30,18 +29,15 @@ void visit_fields(FieldVisitor& v, UNet2DConfig& c) {
   visit(v, Field("out_channels", "channels of the prediction").at_least(1), c.out_channels);
   visit(v, Field("center_input_sample", "map the input x to 2 x - 1 first"), c.center_input_sample);
   visit(v, Field("time_embedding_type", "kind of time embedding").one_of({"positional"}), c.time_embedding_type);
-  visit(v, Field("time_embedding_dim", "width of the time embedding; 0: 4 block_out_channels[0]").at_least(0),
-        c.time_embedding_dim);
+  visit(v, Field("time_embedding_dim", "width of the time embedding; 0: 4 block_out_channels[0]").at_least(0), c.time_embedding_dim);
   visit(v, Field("freq_shift", "f_i = 10^(-4 i / (dim/2 - freq_shift))").at_least(0), c.freq_shift);
   visit(v, Field("flip_sin_to_cos", "cosines before sines"), c.flip_sin_to_cos);
   visit(v, Field("down_block_types", "one a level, the finest first").one_of(down_types), c.down_block_types);
   visit(v, Field("mid_block_type", "the middle block; empty: none").one_of({"UNetMidBlock2D", ""}), c.mid_block_type);
   visit(v, Field("up_block_types", "one a level, the coarsest first").one_of(up_types), c.up_block_types);
   visit(v, Field("block_out_channels", "channels of each level, the finest first").at_least(1), c.block_out_channels);
-  visit(v, Field("layers_per_block", "resnets a down block (an up block has one more)").at_least(1),
-        c.layers_per_block);
-  visit(v, Field("mid_block_scale_factor", "results in the middle block are divided by it").above(0),
-        c.mid_block_scale_factor);
+  visit(v, Field("layers_per_block", "resnets a down block (an up block has one more)").at_least(1), c.layers_per_block);
+  visit(v, Field("mid_block_scale_factor", "results in the middle block are divided by it").above(0), c.mid_block_scale_factor);
   visit(v, Field("downsample_padding", "1: on all sides; 0: below and right").between(0, 1), c.downsample_padding);
   visit(v, Field("downsample_type", "kind of down-sampler").one_of({"conv"}), c.downsample_type);
   visit(v, Field("upsample_type", "kind of up-sampler").one_of({"conv"}), c.upsample_type);
@@ -49,16 +45,13 @@ void visit_fields(FieldVisitor& v, UNet2DConfig& c) {
   visit(v, Field("act_fn", "activation").one_of({"silu", "swish"}), c.act_fn);
   visit(v, Field("attention_head_dim", "channels of an attention head; 0: one head").at_least(0), c.attention_head_dim);
   visit(v, Field("norm_num_groups", "groups of every group norm").at_least(1), c.norm_num_groups);
-  visit(v, Field("attn_norm_num_groups", "groups in the middle block's attention; 0: norm_num_groups").at_least(0),
-        c.attn_norm_num_groups);
+  visit(v, Field("attn_norm_num_groups", "groups in the middle block's attention; 0: norm_num_groups").at_least(0), c.attn_norm_num_groups);
   visit(v, Field("norm_eps", "epsilon of every group norm").above(0), c.norm_eps);
-  visit(v, Field("resnet_time_scale_shift", "how time enters a resnet").one_of({"default", "scale_shift"}),
-        c.resnet_time_scale_shift);
+  visit(v, Field("resnet_time_scale_shift", "how time enters a resnet").one_of({"default", "scale_shift"}), c.resnet_time_scale_shift);
   visit(v, Field("add_attention", "attention in the middle block"), c.add_attention);
   visit(v, Field("class_embed_type", "class conditioning: none").one_of({""}), c.class_embed_type);
   visit(v, Field("num_class_embeds", "class conditioning: none").between(0, 0), c.num_class_embeds);
-  visit(v, Field("num_train_timesteps", "of a learned time embedding, which linden does not have").at_least(0),
-        c.num_train_timesteps);
+  visit(v, Field("num_train_timesteps", "of a learned time embedding, which linden does not have").at_least(0), c.num_train_timesteps);
 }
 
 namespace {
@@ -66,10 +59,10 @@ namespace {
 void check_config(const UNet2DConfig& c) {
   const size_t levels = c.block_out_channels.size();
   if (levels == 0 || c.down_block_types.size() != levels || c.up_block_types.size() != levels) {
-    throw ConfigError(fmt::format(
-        "UNet2DModel: block_out_channels has {} entries, down_block_types {}, up_block_types {}; wanted one a level in "
-        "each",
-        levels, c.down_block_types.size(), c.up_block_types.size()));
+    throw ConfigError(
+        fmt::format("UNet2DModel: block_out_channels has {} entries, down_block_types {}, up_block_types {}; wanted one a level in "
+                    "each",
+                    levels, c.down_block_types.size(), c.up_block_types.size()));
   }
   for (const int64_t channels : c.block_out_channels) {
     if (channels % c.norm_num_groups != 0)
@@ -89,8 +82,8 @@ void check_config(const UNet2DConfig& c) {
                     "attn_norm_num_groups = {} groups",
                     c.block_out_channels.back(), c.attn_norm_num_groups));
   if (c.block_out_channels.front() / 2 <= c.freq_shift)
-    throw ConfigError(fmt::format("UNet2DModel: block_out_channels[0] is {}, wanted more than {} with freq_shift = {}",
-                                  c.block_out_channels.front(), 2 * c.freq_shift + 1, c.freq_shift));
+    throw ConfigError(fmt::format("UNet2DModel: block_out_channels[0] is {}, wanted more than {} with freq_shift = {}", c.block_out_channels.front(),
+                                  2 * c.freq_shift + 1, c.freq_shift));
 }
 
 UNetBlockOptions shared_options(const UNet2DConfig& c, int64_t time_dim) {
@@ -121,9 +114,7 @@ UNetBlockOptions mid_options(const UNet2DConfig& c, UNetBlockOptions options) {
   options.attention = c.add_attention;
   options.resnet.output_scale = c.mid_block_scale_factor;
   // As in the reference: with scale_shift and no attn_norm_num_groups the middle attention has no norm.
-  options.attention_groups = c.attn_norm_num_groups > 0   ? c.attn_norm_num_groups
-                             : options.resnet.scale_shift ? 0
-                                                          : c.norm_num_groups;
+  options.attention_groups = c.attn_norm_num_groups > 0 ? c.attn_norm_num_groups : options.resnet.scale_shift ? 0 : c.norm_num_groups;
   return options;
 }
 
@@ -147,8 +138,7 @@ UNet2DImpl::UNet2DImpl(const UNet2DConfig& config) : config_(config) {
   const int64_t time_dim = config.time_embedding_dim > 0 ? config.time_embedding_dim : 4 * first;
   const UNetBlockOptions shared = shared_options(config, time_dim);
   conv_in = register_module("conv_in", make_conv(config.in_channels, first, 3, 1, 1));
-  time_proj = register_module(
-      "time_proj", SinusoidalEmbedding(SinusoidalEmbeddingOptions{first, config.flip_sin_to_cos, config.freq_shift}));
+  time_proj = register_module("time_proj", SinusoidalEmbedding(SinusoidalEmbeddingOptions{first, config.flip_sin_to_cos, config.freq_shift}));
   time_embedding = register_module("time_embedding", TimestepEmbedding(first, time_dim));
   torch::nn::ModuleList down_list, up_list;
   for (size_t i = 0; i < config.block_out_channels.size(); ++i) {
@@ -158,12 +148,9 @@ UNet2DImpl::UNet2DImpl(const UNet2DConfig& config) : config_(config) {
     up_list->push_back(up_blocks.back());
   }
   register_module("down_blocks", down_list);
-  if (!config.mid_block_type.empty())
-    mid_block = register_module("mid_block", UNetMidBlock(mid_options(config, shared)));
+  if (!config.mid_block_type.empty()) mid_block = register_module("mid_block", UNetMidBlock(mid_options(config, shared)));
   register_module("up_blocks", up_list);
-  conv_norm_out = register_module(
-      "conv_norm_out",
-      torch::nn::GroupNorm(torch::nn::GroupNormOptions(config.norm_num_groups, first).eps(config.norm_eps)));
+  conv_norm_out = register_module("conv_norm_out", torch::nn::GroupNorm(torch::nn::GroupNormOptions(config.norm_num_groups, first).eps(config.norm_eps)));
   conv_out = register_module("conv_out", make_conv(first, config.out_channels, 3, 1, 1));
 }
 
@@ -202,12 +189,9 @@ void UNet2DImpl::freeze(int64_t num_timesteps) {
 
 at::Tensor UNet2DImpl::forward(const at::Tensor& sample, const at::Tensor& timestep) {
   const int64_t multiple = int64_t{1} << (down_blocks.size() - 1);
-  check(sample.dim() == 4 && sample.size(1) == config_.in_channels && sample.size(2) % multiple == 0 &&
-            sample.size(3) % multiple == 0,
-        "UNet2D: sample is [{}], wanted [B, {}, Y, X] with Y and X multiples of {}", fmt::join(sample.sizes(), ", "),
-        config_.in_channels, multiple);
-  check(timestep.dim() == 1 && timestep.size(0) == sample.size(0), "UNet2D: timestep is [{}], wanted [{}]",
-        fmt::join(timestep.sizes(), ", "), sample.size(0));
+  check(sample.dim() == 4 && sample.size(1) == config_.in_channels && sample.size(2) % multiple == 0 && sample.size(3) % multiple == 0,
+        "UNet2D: sample is [{}], wanted [B, {}, Y, X] with Y and X multiples of {}", fmt::join(sample.sizes(), ", "), config_.in_channels, multiple);
+  check(timestep.dim() == 1 && timestep.size(0) == sample.size(0), "UNet2D: timestep is [{}], wanted [{}]", fmt::join(timestep.sizes(), ", "), sample.size(0));
 
   const at::Tensor time = embed_time(timestep, sample.scalar_type());
   at::Tensor x;

@@ -46,8 +46,8 @@ class UNet2DImpl : public torch::nn::Module {
   UNetMidBlock mid_block{nullptr};
   std::vector<UNetUpBlock> up_blocks;
   torch::nn::GroupNorm conv_norm_out{nullptr};
-  at::Tensor frozen_time_weight_, frozen_time_bias_;   // [P, time_dim], [P]: every resnet's projection
-  at::Tensor time_table_;                              // [num_timesteps, P]
+  at::Tensor frozen_time_weight_, frozen_time_bias_;  // [P, time_dim], [P]: every resnet's projection
+  at::Tensor time_table_;                             // [num_timesteps, P]
 };
 TORCH_MODULE(UNet2D);
 

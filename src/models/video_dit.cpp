@@ -42,8 +42,8 @@ VideoGrid VideoDitImpl::grid_of(const at::Tensor& latents) const {
   VideoGrid grid;
   for (size_t axis = 0; axis < 3; ++axis) {
     const int64_t size = latents.size(static_cast<int64_t>(axis) + 2), patch = config_.patch_size[axis];
-    check_input(size > 0 && size % patch == 0, "VideoDit: latents have {} {}, wanted a multiple of the patch's {}; crop or pad the video",
-                size, kAxes[axis], patch);
+    check_input(size > 0 && size % patch == 0, "VideoDit: latents have {} {}, wanted a multiple of the patch's {}; crop or pad the video", size, kAxes[axis],
+                patch);
     grid[axis] = size / patch;
     check_input(grid[axis] <= config_.rope_max_seq_len,
                 "VideoDit: latents have {} {}, which is {} patches; the rotary embedding has rope_max_seq_len = {}; take a smaller video or raise the key",
@@ -87,8 +87,7 @@ KeysAndValues rows_for(const KeysAndValues& text, int64_t batch) {
 
 }  // namespace
 
-VideoStream VideoDitImpl::run_block(size_t i, VideoStream stream, const at::Tensor& projection, const KeysAndValues& text,
-                                    const RotaryTable& table) {
+VideoStream VideoDitImpl::run_block(size_t i, VideoStream stream, const at::Tensor& projection, const KeysAndValues& text, const RotaryTable& table) {
   VideoDitBlock& block = blocks_[i];
   if (!activation_checkpointing_) return block(std::move(stream), projection, text, table);
   std::vector<at::Tensor> inputs = {projection, text.keys, text.values, stream.residual};
@@ -120,8 +119,8 @@ at::Tensor VideoDitImpl::forward_cached(const at::Tensor& latents, const at::Ten
   const VideoGrid grid = grid_of(latents);
   const int64_t B = latents.size(0);
   check_input(timestep.dim() == 1 && timestep.size(0) == B, "VideoDit: timestep is [{}], wanted [{}], one a video", fmt::join(timestep.sizes(), ", "), B);
-  check(text.blocks.size() == blocks_.size(), "VideoDit: the text cache has {} blocks, wanted {}: make it by encode_text of this model",
-        text.blocks.size(), blocks_.size());
+  check(text.blocks.size() == blocks_.size(), "VideoDit: the text cache has {} blocks, wanted {}: make it by encode_text of this model", text.blocks.size(),
+        blocks_.size());
   const int64_t text_batch = text.blocks.front().keys.size(0);
   check_input(text_batch == B || text_batch == 1, "VideoDit: text has batch {}, wanted {} as latents, or 1 for all", text_batch, B);
 

@@ -35,7 +35,9 @@ void visit_fields(FieldVisitor& v, VideoDitConfig& c) {
   visit(v, Field("rope_max_seq_len", "most patches along frames, rows or columns").at_least(1), c.rope_max_seq_len);
   visit(v, Field("pos_embed_seq_len", "image conditioning: none").between(0, 0), c.pos_embed_seq_len);
   visit(v, Field("text_len", "most text tokens").at_least(1), c.text_len);
-  visit(v, Field("residual_dtype", "dtype of the residual stream under bf16 weights: model (bf16, as diffusers) or fp32 (as the original)").one_of({"model", "fp32"}),
+  visit(v,
+        Field("residual_dtype", "dtype of the residual stream under bf16 weights: model (bf16, as diffusers) or fp32 (as the original)")
+            .one_of({"model", "fp32"}),
         c.residual_dtype);
   visit(v, Field("attention", "kind of each block's self-attention; none: softmax everywhere; one: the same everywhere").one_of(attention_kind_names()),
         c.attention);
@@ -50,9 +52,10 @@ std::vector<std::string> attention_of_blocks(const VideoDitConfig& c) {
   if (count == 0) return std::vector<std::string>(blocks, "softmax");
   if (count == 1) return std::vector<std::string>(blocks, c.attention.front());
   if (count != blocks)
-    throw ConfigError(fmt::format("WanTransformer3DModel: attention names {} kinds, and the model has num_layers = {} blocks; "
-                                  "give one kind a block, one kind for all, or none for softmax everywhere",
-                                  count, blocks));
+    throw ConfigError(
+        fmt::format("WanTransformer3DModel: attention names {} kinds, and the model has num_layers = {} blocks; "
+                    "give one kind a block, one kind for all, or none for softmax everywhere",
+                    count, blocks));
   return c.attention;
 }
 
@@ -60,15 +63,16 @@ void check_video_dit_config(const VideoDitConfig& c) {
   if (c.patch_size.size() != 3)
     throw ConfigError(fmt::format("WanTransformer3DModel: patch_size has {} entries, wanted 3: frames, rows, columns", c.patch_size.size()));
   if (c.attention_head_dim % 2 != 0)
-    throw ConfigError(fmt::format("WanTransformer3DModel: attention_head_dim is {}, wanted an even number, since the rotary embedding turns pairs",
-                                  c.attention_head_dim));
+    throw ConfigError(
+        fmt::format("WanTransformer3DModel: attention_head_dim is {}, wanted an even number, since the rotary embedding turns pairs", c.attention_head_dim));
   if (c.freq_dim % 2 != 0) throw ConfigError(fmt::format("WanTransformer3DModel: freq_dim is {}, wanted an even number", c.freq_dim));
   const std::vector<std::string> kinds = attention_of_blocks(c);
   constexpr std::array<int64_t, 4> kLinearHeadDims = {32, 64, 96, 128};  // of the operator linear_attention
   const bool all_softmax = std::all_of(kinds.begin(), kinds.end(), [](const std::string& kind) { return kind == "softmax"; });
   if (!all_softmax && std::find(kLinearHeadDims.begin(), kLinearHeadDims.end(), c.attention_head_dim) == kLinearHeadDims.end())
-    throw ConfigError(fmt::format("WanTransformer3DModel: attention_head_dim is {}, and linear attention is made for {}; choose one of them, or softmax everywhere",
-                                  c.attention_head_dim, fmt::join(kLinearHeadDims, ", ")));
+    throw ConfigError(
+        fmt::format("WanTransformer3DModel: attention_head_dim is {}, and linear attention is made for {}; choose one of them, or softmax everywhere",
+                    c.attention_head_dim, fmt::join(kLinearHeadDims, ", ")));
 }
 
 }  // namespace linden

@@ -29,10 +29,10 @@ struct VideoDitConfig {
   bool cross_attn_norm = true;
   std::string qk_norm = "rms_norm_across_heads";
   double eps = 1e-6;
-  int64_t image_dim = 0;           // image conditioning, which linden does not have
-  int64_t added_kv_proj_dim = 0;   // the same
+  int64_t image_dim = 0;          // image conditioning, which linden does not have
+  int64_t added_kv_proj_dim = 0;  // the same
   int64_t rope_max_seq_len = 1024;
-  int64_t pos_embed_seq_len = 0;   // the same
+  int64_t pos_embed_seq_len = 0;  // the same
 
   // Ours. A config.json leaves them out where they are as here.
   int64_t text_len = 512;                // most text tokens

@@ -26,10 +26,8 @@ PatchEmbeddingImpl::PatchEmbeddingImpl(const VideoDitConfig& c) {
 at::Tensor PatchEmbeddingImpl::forward(const at::Tensor& latents) {
   const int64_t B = latents.size(0), C = latents.size(1), pf = weight.size(2), py = weight.size(3), px = weight.size(4);
   const int64_t f = latents.size(2) / pf, y = latents.size(3) / py, x = latents.size(4) / px;
-  const at::Tensor patches = latents.to(weight.scalar_type())
-                                 .reshape({B, C, f, pf, y, py, x, px})
-                                 .permute({0, 2, 4, 6, 1, 3, 5, 7})
-                                 .reshape({B, f * y * x, C * pf * py * px});
+  const at::Tensor patches =
+      latents.to(weight.scalar_type()).reshape({B, C, f, pf, y, py, x, px}).permute({0, 2, 4, 6, 1, 3, 5, 7}).reshape({B, f * y * x, C * pf * py * px});
   const at::Tensor tokens = at::linear(patches, weight.flatten(1), bias);
   linden::trace(tokens.transpose(1, 2).unflatten(2, {f, y, x}));
   return tokens;

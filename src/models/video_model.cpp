@@ -30,7 +30,8 @@ void visit_fields(FieldVisitor& v, VideoModelIndex& c) {
 
 template <class File>
 void read_file(const fs::path& file, File& out) {
-  check_input(fs::exists(file), "{}: there is no such file; a video model's folder holds model_index.json, transformer/, text_encoder/ and scheduler/", file.string());
+  check_input(fs::exists(file), "{}: there is no such file; a video model's folder holds model_index.json, transformer/, text_encoder/ and scheduler/",
+              file.string());
   from_json(read_text_file(file), file.string(), out, /*allow_unknown=*/true);
 }
 
@@ -70,8 +71,8 @@ VideoModel read_video_model(const fs::path& folder, const std::string& weights) 
   model.text_encoder = load_text_encoder(folder / "text_encoder", weights);
   const VideoDitConfig& config = model.transformer->config();
   check_input(model.text_encoder->text_dim() == config.text_dim && model.text_encoder->max_length() <= config.text_len,
-              "{}: the text encoder gives {} tokens of {} numbers, but the transformer takes at most {} of {}", folder.string(), model.text_encoder->max_length(),
-              model.text_encoder->text_dim(), config.text_len, config.text_dim);
+              "{}: the text encoder gives {} tokens of {} numbers, but the transformer takes at most {} of {}", folder.string(),
+              model.text_encoder->max_length(), model.text_encoder->text_dim(), config.text_len, config.text_dim);
   check_input(model.sample_shape[0] == config.in_channels && num_output_channels(config) == config.in_channels,
               "{}: samples have {} channels, but the transformer takes {} and returns {}", folder.string(), model.sample_shape[0], config.in_channels,
               num_output_channels(config));
@@ -109,7 +110,8 @@ at::Tensor guided_velocity(VideoDit network, const GuidanceConfig& guidance, con
   return guide(guidance, both[0], both[1]);
 }
 
-at::Tensor draw_video(VideoDit network, const VideoDraw& draw, uint64_t seed, std::span<const int64_t> indices, const std::function<void(int64_t)>& after_step) {
+at::Tensor draw_video(VideoDit network, const VideoDraw& draw, uint64_t seed, std::span<const int64_t> indices,
+                      const std::function<void(int64_t)>& after_step) {
   const at::Tensor none = draw.null_text.expand_as(draw.text);
   const VelocityFunction velocity = [&](const at::Tensor& x, const at::Tensor& timestep) {
     return guided_velocity(network, draw.guidance, x, timestep, draw.text, none);

@@ -24,7 +24,7 @@ struct VideoModel {
   VideoDit transformer{nullptr};
   std::shared_ptr<TextEncoder> text_encoder;
   FlowSchedulerFile scheduler;
-  std::vector<int64_t> sample_shape;   // C, F, Y, X of what it was trained on
+  std::vector<int64_t> sample_shape;  // C, F, Y, X of what it was trained on
 };
 
 // fp32 or `dtype`, on the device, in eval mode, frozen. weights: "folder" or "formula:SEED" (both networks). Throws
@@ -32,7 +32,7 @@ struct VideoModel {
 VideoModel load_video_model(const std::filesystem::path& folder, const std::string& weights, at::ScalarType dtype, at::Device device);
 // The same as it stands in the folder: fp32, on the CPU, in eval mode, not frozen, for whoever trains or takes it apart.
 VideoModel read_video_model(const std::filesystem::path& folder, const std::string& weights);
-void write_flow_scheduler(const std::filesystem::path& folder, FlowSchedulerFile scheduler);   // into folder/scheduler/
+void write_flow_scheduler(const std::filesystem::path& folder, FlowSchedulerFile scheduler);  // into folder/scheduler/
 // Floating tensors as `dtype`.
 void save_video_model(const std::filesystem::path& folder, const VideoModel& model, at::ScalarType dtype);
 
@@ -45,10 +45,11 @@ at::Tensor guided_velocity(VideoDit network, const GuidanceConfig& guidance, con
 struct VideoDraw {
   const FlowSampler& sampler;
   const GuidanceConfig& guidance;
-  at::Tensor text, null_text;            // [B, L, D], [1, L, D]
-  std::vector<int64_t> shape;            // C, F, Y, X
+  at::Tensor text, null_text;  // [B, L, D], [1, L, D]
+  std::vector<int64_t> shape;  // C, F, Y, X
 };
 // The clips of streams (seed, indices), [B, C, F, Y, X] fp32 on the captions' device (flow_chain.h).
-at::Tensor draw_video(VideoDit network, const VideoDraw& draw, uint64_t seed, std::span<const int64_t> indices, const std::function<void(int64_t)>& after_step = {});
+at::Tensor draw_video(VideoDit network, const VideoDraw& draw, uint64_t seed, std::span<const int64_t> indices,
+                      const std::function<void(int64_t)>& after_step = {});
 
 }  // namespace linden

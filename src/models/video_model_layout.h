@@ -22,8 +22,8 @@ void visit_fields(FieldVisitor& v, FlowSchedulerFile& c);
 struct VideoModelLayout {
   VideoDitConfig transformer;
   FlowSchedulerFile scheduler;
-  std::vector<int64_t> sample_shape;   // C, F, Y, X of what it was trained on
+  std::vector<int64_t> sample_shape;  // C, F, Y, X of what it was trained on
 };
-VideoModelLayout read_video_model_layout(const std::filesystem::path& folder);   // throws InputError
+VideoModelLayout read_video_model_layout(const std::filesystem::path& folder);  // throws InputError
 
 }  // namespace linden

@@ -23,12 +23,12 @@ fs::path transformer_folder(const fs::path& model) {
   const fs::path index = model / "model_index.json";
   if (!fs::exists(index, ignored)) return model;
   const auto json = nlohmann::json::parse(read_text_file(index), nullptr, /*allow_exceptions=*/false);
-  check_input(json.is_object() && json.contains("_class_name") && json["_class_name"].is_string(),
-              "{}: is no JSON object with a \"_class_name\"", index.string());
+  check_input(json.is_object() && json.contains("_class_name") && json["_class_name"].is_string(), "{}: is no JSON object with a \"_class_name\"",
+              index.string());
   const auto name = json["_class_name"].get<std::string>();
   check_input(name == "WanPipeline", "{}: _class_name is {}, wanted WanPipeline (text to video of Wan 2.1)", index.string(), quoted_name(name));
-  const bool second = json.contains("transformer_2") && json["transformer_2"].is_array() && !json["transformer_2"].empty() &&
-                      !json["transformer_2"].front().is_null();
+  const bool second =
+      json.contains("transformer_2") && json["transformer_2"].is_array() && !json["transformer_2"].empty() && !json["transformer_2"].front().is_null();
   check_input(!second, "{}: the pipeline has two transformers (Wan 2.2); name the folder of one of them", index.string());
   return model / "transformer";
 }
@@ -93,9 +93,7 @@ bool is_wan_checkpoint(const fs::path& model) {
     const fs::path folder = transformer_folder(model);
     wan_config_naming(read_config_file(folder), (folder / kConfig).string());
     return true;
-  } catch (const InputError&) {
-    return false;
-  }
+  } catch (const InputError&) { return false; }
 }
 
 }  // namespace linden

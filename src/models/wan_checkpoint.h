@@ -25,16 +25,16 @@ class WanCheckpoint {
   // (all of them at once).
   explicit WanCheckpoint(const std::filesystem::path& model);
 
-  WanNaming naming() const { return naming_; }                          // as it lies on disk
-  const std::filesystem::path& folder() const { return folder_; }       // that of config.json
-  const SafetensorsSet& files() const { return files_; }                // under the names on disk
-  const std::string& config_file() const { return config_file_; }       // as it lies on disk
+  WanNaming naming() const { return naming_; }                     // as it lies on disk
+  const std::filesystem::path& folder() const { return folder_; }  // that of config.json
+  const SafetensorsSet& files() const { return files_; }           // under the names on disk
+  const std::string& config_file() const { return config_file_; }  // as it lies on disk
   // config.json in diffusers' keys for from_json(): without keys that start with an underscore, null as 0 or "".
   std::string config_text(const NullableKeys& nullable) const;
 
-  std::vector<std::string> names() const;                               // diffusers', sorted
-  at::Tensor tensor(const std::string& name) const;                     // as SafetensorsFile::tensor
-  NamedTensors tensors() const;                                         // all, as views of the mapped files
+  std::vector<std::string> names() const;            // diffusers', sorted
+  at::Tensor tensor(const std::string& name) const;  // as SafetensorsFile::tensor
+  NamedTensors tensors() const;                      // all, as views of the mapped files
   // The name on disk of a tensor by its name in diffusers.
   std::string stored_name(const std::string& name) const;
 

@@ -18,8 +18,7 @@ const Json kPatch = {1, 2, 2};
 constexpr int64_t kTextDim = 4096, kRopePositions = 1024, kTextTokens = 512;
 
 // Keys with the same meaning under two names.
-const std::pair<const char*, const char*> kRenamed[] = {
-    {"num_attention_heads", "num_heads"}, {"in_channels", "in_dim"}, {"out_channels", "out_dim"}};
+const std::pair<const char*, const char*> kRenamed[] = {{"num_attention_heads", "num_heads"}, {"in_channels", "in_dim"}, {"out_channels", "out_dim"}};
 // Keys that only one side has. All others are carried over as they are.
 const char* const kDiffusersOnly[] = {"_class_name",       "attention_head_dim", "added_kv_proj_dim", "image_dim",
                                       "pos_embed_seq_len", "rope_max_seq_len",   "qk_norm",           "cross_attn_norm"};
@@ -75,8 +74,7 @@ void check_no_foreign_key(const Json& json, const std::string& origin, WanNaming
     foreign.emplace_back(key);
   for (const std::string& key : foreign) {
     const bool shared = key == "_class_name" || key == "qk_norm" || key == "cross_attn_norm";
-    check_input(shared || !json.contains(key), "{}: {} is a key of the other layout; the file says that it is a {}", origin, key,
-                wan_class_name(naming));
+    check_input(shared || !json.contains(key), "{}: {} is a key of the other layout; the file says that it is a {}", origin, key, wan_class_name(naming));
   }
 }
 
@@ -88,13 +86,13 @@ void require(const Json& json, const std::string& origin, const char* key, const
 
 WanNaming naming_of(const Json& json, const std::string& origin) {
   if (!json.contains("_class_name") && json.contains("dim") && json.contains("num_heads")) return WanNaming::kOriginal;
-  check_input(json.contains("_class_name") && json["_class_name"].is_string(),
-              "{}: there is no \"_class_name\", which says what kind of model this is", origin);
+  check_input(json.contains("_class_name") && json["_class_name"].is_string(), "{}: there is no \"_class_name\", which says what kind of model this is",
+              origin);
   const std::string name = json["_class_name"].get<std::string>();
   for (const WanNaming naming : {WanNaming::kDiffusers, WanNaming::kOriginal})
     if (name == wan_class_name(naming)) return naming;
-  throw InputError(fmt::format("{}: _class_name is {}, wanted {} (diffusers) or {} (the original code): no Wan 2.1 video transformer",
-                               origin, name.substr(0, 80), wan_class_name(WanNaming::kDiffusers), wan_class_name(WanNaming::kOriginal)));
+  throw InputError(fmt::format("{}: _class_name is {}, wanted {} (diffusers) or {} (the original code): no Wan 2.1 video transformer", origin,
+                               name.substr(0, 80), wan_class_name(WanNaming::kDiffusers), wan_class_name(WanNaming::kOriginal)));
 }
 
 void check_supported(const Json& json, const std::string& origin, WanNaming naming) {
@@ -197,13 +195,9 @@ const Json* source_of(const Json& json, const Json& without_source, WanNaming to
 
 }  // namespace
 
-const char* wan_class_name(WanNaming naming) {
-  return naming == WanNaming::kDiffusers ? "WanTransformer3DModel" : "WanModel";
-}
+const char* wan_class_name(WanNaming naming) { return naming == WanNaming::kDiffusers ? "WanTransformer3DModel" : "WanModel"; }
 
-WanNaming wan_config_naming(const std::string& json, const std::string& origin) {
-  return naming_of(parse_object(json, origin), origin);
-}
+WanNaming wan_config_naming(const std::string& json, const std::string& origin) { return naming_of(parse_object(json, origin), origin); }
 
 WanSizes wan_sizes(const std::string& text, const std::string& origin) {
   const Json json = parse_object(text, origin);

@@ -85,8 +85,7 @@ WanConversionPlan plan_conversion(const WanCheckpoint& source, const WanConversi
   return plan;
 }
 
-void write_conversion(const WanCheckpoint& source, const WanConversion& conversion, const fs::path& target,
-                      const std::function<void(uint64_t)>& on_bytes) {
+void write_conversion(const WanCheckpoint& source, const WanConversion& conversion, const fs::path& target, const std::function<void(uint64_t)>& on_bytes) {
   const WanConversionPlan plan = plan_conversion(source, conversion);
   check_room(target, plan.num_bytes);
   PendingFolder folder(target);

@@ -27,9 +27,9 @@ struct WanConversionPlan {
     std::vector<TensorSpec> tensors;  // under their new names
     uint64_t num_bytes = 0;           // of data
   };
-  std::string config;                 // config.json
+  std::string config;  // config.json
   std::vector<File> files;
-  std::string index;                  // diffusion_pytorch_model.safetensors.index.json, or empty for one file
+  std::string index;  // diffusion_pytorch_model.safetensors.index.json, or empty for one file
   uint64_t num_bytes = 0;
 };
 

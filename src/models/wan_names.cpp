@@ -79,9 +79,7 @@ constexpr std::array kBlock{
 
 constexpr std::string_view kBlocks = "blocks.";
 
-const char* name_of(const Row& row, WanNaming naming) {
-  return naming == WanNaming::kDiffusers ? row.diffusers : row.original;
-}
+const char* name_of(const Row& row, WanNaming naming) { return naming == WanNaming::kDiffusers ? row.diffusers : row.original; }
 
 bool fits_tail(Tail kind, std::string_view tail) {
   switch (kind) {
@@ -116,8 +114,7 @@ template <size_t kCount>
 std::optional<Place> find_row(const std::array<Row, kCount>& table, std::string_view block, std::string_view rest, WanNaming naming) {
   for (size_t i = 0; i < kCount; ++i) {
     const std::string_view own = name_of(table[i], naming);
-    if (rest.starts_with(own) && fits_tail(table[i].tail, rest.substr(own.size())))
-      return Place{block, &table[i], i, rest.substr(own.size())};
+    if (rest.starts_with(own) && fits_tail(table[i].tail, rest.substr(own.size()))) return Place{block, &table[i], i, rest.substr(own.size())};
   }
   return std::nullopt;
 }
@@ -189,8 +186,7 @@ bool is_linear_attention_tensor(const std::string& name, WanNaming naming) {
 }
 
 std::vector<std::string> in_module_order(std::vector<std::string> names, WanNaming naming) {
-  std::sort(names.begin(), names.end(),
-            [&](const std::string& a, const std::string& b) { return order_key(a, naming) < order_key(b, naming); });
+  std::sort(names.begin(), names.end(), [&](const std::string& a, const std::string& b) { return order_key(a, naming) < order_key(b, naming); });
   return names;
 }
 

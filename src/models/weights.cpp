@@ -40,8 +40,7 @@ NamedTensors named_weights(const torch::nn::Module& module) {
   return weights;
 }
 
-void load_weights(torch::nn::Module& module, const NamedTensors& tensors, const std::string& origin,
-                  const std::string& advice) {
+void load_weights(torch::nn::Module& module, const NamedTensors& tensors, const std::string& origin, const std::string& advice) {
   NamedTensors wanted = named_weights(module), given;
   TensorFit fit;
   for (const auto& [name, tensor] : tensors) {
@@ -52,8 +51,7 @@ void load_weights(torch::nn::Module& module, const NamedTensors& tensors, const 
     } else if (is_pointwise_form(tensor, target->second)) {
       given[current] = tensor.reshape(target->second.sizes());
     } else if (tensor.sizes() != target->second.sizes()) {
-      fit.misshaped.push_back(fmt::format("{} is {}, wanted {}", name, shape_text(tensor.sizes().vec()),
-                                          shape_text(target->second.sizes().vec())));
+      fit.misshaped.push_back(fmt::format("{} is {}, wanted {}", name, shape_text(tensor.sizes().vec()), shape_text(target->second.sizes().vec())));
     }
   }
   for (const auto& [name, tensor] : wanted) {

@@ -18,7 +18,9 @@ using torch::autograd::variable_list;
 class AutocastScope {
  public:
   AutocastScope(at::DeviceType device, bool enabled, at::ScalarType dtype)
-      : device_(device), was_enabled_(at::autocast::is_autocast_enabled(device)), was_dtype_(at::autocast::get_autocast_dtype(device)) {
+      : device_(device),
+        was_enabled_(at::autocast::is_autocast_enabled(device)),
+        was_dtype_(at::autocast::get_autocast_dtype(device)) {
     at::autocast::set_autocast_dtype(device, dtype);
     at::autocast::set_autocast_enabled(device, enabled);
     at::autocast::increment_nesting();
@@ -95,8 +97,7 @@ class CheckpointFunction : public torch::autograd::Function<CheckpointFunction> 
 
 }  // namespace
 
-std::vector<at::Tensor> checkpoint_activations(const CheckpointedPart& part, const std::vector<at::Tensor>& inputs,
-                                               const std::vector<at::Tensor>& parameters) {
+std::vector<at::Tensor> checkpoint_activations(const CheckpointedPart& part, const std::vector<at::Tensor>& inputs, const std::vector<at::Tensor>& parameters) {
   if (!at::GradMode::is_enabled()) return part(inputs);
   auto recipe = c10::make_intrusive<Recipe>();
   recipe->part = part;

@@ -17,7 +17,6 @@ using CheckpointedPart = std::function<std::vector<at::Tensor>(const std::vector
 
 // part(inputs), whose gradients flow to `inputs` and to those of `parameters` that need one: the tensors that the part
 // uses besides its inputs. Without gradients wanted it is part(inputs).
-std::vector<at::Tensor> checkpoint_activations(const CheckpointedPart& part, const std::vector<at::Tensor>& inputs,
-                                               const std::vector<at::Tensor>& parameters);
+std::vector<at::Tensor> checkpoint_activations(const CheckpointedPart& part, const std::vector<at::Tensor>& inputs, const std::vector<at::Tensor>& parameters);
 
 }  // namespace linden

@@ -19,7 +19,8 @@ namespace {
 
 // The product with GELU in its epilogue, which a GPU has for half precision and which keeps nothing for a gradient.
 bool takes_gelu(const at::Tensor& x, const at::Tensor& weight) {
-  return x.is_cuda() && !at::GradMode::is_enabled() && (x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf) && weight.scalar_type() == x.scalar_type();
+  return x.is_cuda() && !at::GradMode::is_enabled() && (x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf) &&
+         weight.scalar_type() == x.scalar_type();
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace linden {
 class LinearImpl : public torch::nn::LinearImpl {
  public:
   using torch::nn::LinearImpl::LinearImpl;
-  at::Tensor forward(const at::Tensor& x) { return at::linear(x, weight, bias); }   // [..., in] -> [..., out]
+  at::Tensor forward(const at::Tensor& x) { return at::linear(x, weight, bias); }  // [..., in] -> [..., out]
 };
 TORCH_MODULE(Linear);
 

@@ -11,8 +11,7 @@
 
 namespace linden {
 
-torch::nn::Conv2d make_conv(int64_t in_channels, int64_t out_channels, int64_t kernel, int64_t stride,
-                            int64_t padding) {
+torch::nn::Conv2d make_conv(int64_t in_channels, int64_t out_channels, int64_t kernel, int64_t stride, int64_t padding) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in_channels, out_channels, kernel).stride(stride).padding(padding));
 }
 
@@ -23,14 +22,11 @@ at::Tensor convolve(torch::nn::Conv2d& conv, const at::Tensor& x) {
 }
 
 ResnetBlockImpl::ResnetBlockImpl(const ResnetBlockOptions& options) : options_(options) {
-  const auto norm = [&](int64_t channels) {
-    return torch::nn::GroupNorm(torch::nn::GroupNormOptions(options.norm_groups, channels).eps(options.norm_eps));
-  };
+  const auto norm = [&](int64_t channels) { return torch::nn::GroupNorm(torch::nn::GroupNormOptions(options.norm_groups, channels).eps(options.norm_eps)); };
   const int64_t in = options.in_channels, out = options.out_channels;
   norm1 = register_module("norm1", norm(in));
   conv1 = register_module("conv1", make_conv(in, out, 3, 1, 1));
-  time_emb_proj =
-      register_module("time_emb_proj", torch::nn::Linear(options.time_dim, options.scale_shift ? 2 * out : out));
+  time_emb_proj = register_module("time_emb_proj", torch::nn::Linear(options.time_dim, options.scale_shift ? 2 * out : out));
   norm2 = register_module("norm2", norm(out));
   conv2 = register_module("conv2", make_conv(out, out, 3, 1, 1));
   if (in != out) conv_shortcut = register_module("conv_shortcut", make_conv(in, out, 1));

@@ -46,8 +46,8 @@ class ResnetBlockImpl : public torch::nn::Module {
   torch::nn::GroupNorm norm1{nullptr}, norm2{nullptr};
   torch::nn::Conv2d conv1{nullptr}, conv2{nullptr}, conv_shortcut{nullptr};
   torch::nn::Linear time_emb_proj{nullptr};
-  int64_t first_column_ = -1;        // frozen: where this block's part of `time` begins
-  at::Tensor frozen_bias_;           // frozen: conv2's bias and the shortcut's
+  int64_t first_column_ = -1;  // frozen: where this block's part of `time` begins
+  at::Tensor frozen_bias_;     // frozen: conv2's bias and the shortcut's
 };
 TORCH_MODULE(ResnetBlock);
 
@@ -55,7 +55,6 @@ TORCH_MODULE(ResnetBlock);
 at::Tensor convolve(torch::nn::Conv2d& conv, const at::Tensor& x);
 
 // nn::Conv2d with a square kernel.
-torch::nn::Conv2d make_conv(int64_t in_channels, int64_t out_channels, int64_t kernel, int64_t stride = 1,
-                            int64_t padding = 0);
+torch::nn::Conv2d make_conv(int64_t in_channels, int64_t out_channels, int64_t kernel, int64_t stride = 1, int64_t padding = 0);
 
 }  // namespace linden

@@ -124,7 +124,9 @@ at::Tensor SelfAttentionImpl::forward(const at::Tensor& x, const RotaryTable& ta
   }
   begin_stage("norm_rotary");
   const at::Tensor queries = norm_q(q, table), keys = norm_k(k, table);  // [B, N, H, D]
-  begin_stage(running_kind_ == AttentionKind::kSoftmax ? "softmax_attention" : running_kind_ == AttentionKind::kLinear ? "linear_attention" : "gated_attention");
+  begin_stage(running_kind_ == AttentionKind::kSoftmax  ? "softmax_attention"
+              : running_kind_ == AttentionKind::kLinear ? "linear_attention"
+                                                        : "gated_attention");
   const at::Tensor mixed = mix(queries, keys, v.unflatten(-1, {options_.num_heads, options_.head_dim}));
   begin_stage("self_output");
   const at::Tensor out = out_projection_(mixed.flatten(2));

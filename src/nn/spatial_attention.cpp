@@ -19,8 +19,7 @@ namespace {
 // hundred pixels of these feature maps two matrix products (TF32 where that is on) and a softmax are about twice as fast.
 at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   constexpr int64_t kFewTokens = 1024;  // scores of [B, N, N] fp32: 4 MiB a sample
-  if (!q.is_cuda() || q.scalar_type() != at::kFloat || q.size(1) != 1 || q.size(2) > kFewTokens)
-    return at::scaled_dot_product_attention(q, k, v);
+  if (!q.is_cuda() || q.scalar_type() != at::kFloat || q.size(1) != 1 || q.size(2) > kFewTokens) return at::scaled_dot_product_attention(q, k, v);
   const at::Tensor scores = at::bmm(q.squeeze(1) * (1 / std::sqrt(static_cast<double>(q.size(3)))), k.squeeze(1).transpose(1, 2));
   return at::bmm(at::softmax(scores, 2), v.squeeze(1)).unsqueeze(1);
 }
@@ -30,12 +29,9 @@ at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v)
 SpatialAttentionImpl::SpatialAttentionImpl(const SpatialAttentionOptions& options) : options_(options) {
   const int64_t channels = options.channels;
   if (options_.head_dim == 0) options_.head_dim = channels;
-  check(channels % options_.head_dim == 0, "spatial attention: {} channels do not split into heads of {}", channels,
-        options_.head_dim);
+  check(channels % options_.head_dim == 0, "spatial attention: {} channels do not split into heads of {}", channels, options_.head_dim);
   if (options.norm_groups > 0) {
-    group_norm_ = register_module(
-        "group_norm",
-        torch::nn::GroupNorm(torch::nn::GroupNormOptions(options.norm_groups, channels).eps(options.norm_eps)));
+    group_norm_ = register_module("group_norm", torch::nn::GroupNorm(torch::nn::GroupNormOptions(options.norm_groups, channels).eps(options.norm_eps)));
   }
   to_q = register_module("to_q", Linear(channels, channels));
   to_k = register_module("to_k", Linear(channels, channels));
@@ -56,7 +52,7 @@ at::Tensor SpatialAttentionImpl::forward(const at::Tensor& x) {
   const int64_t D = options_.head_dim, H = C / D;
   const at::Tensor normed = group_norm_ ? group_norm(group_norm_, x) : x;
   const at::Tensor tokens = normed.permute({0, 2, 3, 1}).reshape({B, N, C});  // a view when x is channels_last
-  at::Tensor q, k, v;                                                           // [B, H, N, D]
+  at::Tensor q, k, v;                                                         // [B, H, N, D]
   if (frozen_weight_.defined()) {
     const at::Tensor all = at::linear(tokens, frozen_weight_, frozen_bias_).view({B, N, 3, H, D}).permute({2, 0, 3, 1, 4});
     q = all[0], k = all[1], v = all[2];

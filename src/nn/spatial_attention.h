@@ -35,7 +35,7 @@ class SpatialAttentionImpl : public torch::nn::Module {
   torch::nn::GroupNorm group_norm_{nullptr};
   Linear to_q{nullptr}, to_k{nullptr}, to_v{nullptr};
   Linear out_projection_{nullptr};
-  at::Tensor frozen_weight_, frozen_bias_;   // frozen: [3 C, C] and [3 C] of q, k, v
+  at::Tensor frozen_weight_, frozen_bias_;  // frozen: [3 C, C] and [3 C] of q, k, v
 };
 TORCH_MODULE(SpatialAttention);
 

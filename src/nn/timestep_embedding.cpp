@@ -14,18 +14,15 @@ namespace linden {
 
 SinusoidalEmbeddingImpl::SinusoidalEmbeddingImpl(const SinusoidalEmbeddingOptions& options) : options_(options) {
   const int64_t half = options.dim / 2;
-  check(half > options.freq_shift, "sinusoidal embedding: dim is {}, wanted more than {}", options.dim,
-        2 * options.freq_shift + 1);
+  check(half > options.freq_shift, "sinusoidal embedding: dim is {}, wanted more than {}", options.dim, 2 * options.freq_shift + 1);
   // In fp32 and in the reference's order: at t = 999 one ulp of a frequency is already 6e-5 in the angle.
-  const at::Tensor exponent =
-      at::arange(half, at::kFloat) * -std::log(10000.0) / static_cast<double>(half - options.freq_shift);
+  const at::Tensor exponent = at::arange(half, at::kFloat) * -std::log(10000.0) / static_cast<double>(half - options.freq_shift);
   frequencies_ = exponent.exp();
 }
 
 at::Tensor SinusoidalEmbeddingImpl::forward(const at::Tensor& timesteps) {
   const at::Tensor angles = timesteps.to(at::kFloat).unsqueeze(1) * frequencies_;  // [B, dim / 2]
-  at::Tensor embedding =
-      options_.cos_first ? at::cat({angles.cos(), angles.sin()}, 1) : at::cat({angles.sin(), angles.cos()}, 1);
+  at::Tensor embedding = options_.cos_first ? at::cat({angles.cos(), angles.sin()}, 1) : at::cat({angles.sin(), angles.cos()}, 1);
   if (options_.dim % 2 == 1) embedding = at::constant_pad_nd(embedding, {0, 1});
   linden::trace(embedding);
   return embedding;

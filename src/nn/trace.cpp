@@ -5,9 +5,7 @@ namespace {
 thread_local TraceSession* active_session = nullptr;
 }
 
-TraceSession::TraceSession(TraceCallback callback) : callback_(std::move(callback)), outer_(active_session) {
-  active_session = this;
-}
+TraceSession::TraceSession(TraceCallback callback) : callback_(std::move(callback)), outer_(active_session) { active_session = this; }
 
 TraceSession::~TraceSession() { active_session = outer_; }
 

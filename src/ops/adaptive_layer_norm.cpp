@@ -39,7 +39,8 @@ class AdaptiveLayerNormFunction : public torch::autograd::Function<AdaptiveLayer
                                const Optional& scale, const Optional& shift, const Optional& weight, const Optional& bias, double eps) {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     const auto or_undefined = [](const Optional& t) { return t.value_or(at::Tensor()); };
-    const AdaptiveLayerNormInputs in{residual, or_undefined(branch), or_undefined(gate), or_undefined(scale), or_undefined(shift), or_undefined(weight), or_undefined(bias)};
+    const AdaptiveLayerNormInputs in{
+        residual, or_undefined(branch), or_undefined(gate), or_undefined(scale), or_undefined(shift), or_undefined(weight), or_undefined(bias)};
     context->set_materialize_grads(false);
     context->saved_data["eps"] = eps;
     const auto save = [&](const at::Tensor& x, const at::Tensor& statistics) {

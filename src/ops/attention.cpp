@@ -42,11 +42,13 @@ bool is_capturing(const at::Tensor& q) {
 std::optional<AttentionBackend> choose(const AttentionShape& shape, const AttentionOperands& operands, AttentionChoices& choices) {
   if (const auto known = choices.find(shape)) return known;
   if (is_capturing(operands.q)) {
-    log_warning("{}: not measured before a CUDA graph is captured, so LibTorch chooses the back-end; run the shape once before the capture", description_of(shape));
+    log_warning("{}: not measured before a CUDA graph is captured, so LibTorch chooses the back-end; run the shape once before the capture",
+                description_of(shape));
     return std::nullopt;
   }
   const AttentionMeasurement measurement = measure_attention(operands, shape.gradient);
-  if (measurement.microseconds.empty()) throw std::runtime_error(fmt::format("{}: no back-end takes it: {}", description_of(shape), description_of(measurement)));
+  if (measurement.microseconds.empty())
+    throw std::runtime_error(fmt::format("{}: no back-end takes it: {}", description_of(shape), description_of(measurement)));
   choices.add(shape, measurement);
   const auto chosen = choices.find(shape);
   log_info("{}: {} runs ({})", description_of(shape), name_of(*chosen), description_of(measurement));

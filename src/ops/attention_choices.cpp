@@ -26,8 +26,13 @@ std::optional<AttentionBackend> attention_backend_of(const std::string& name) {
 }
 
 void visit_fields(FieldVisitor& v, AttentionConfig& c) {
-  visit(v, Field("backend", "what computes softmax attention on a card: the fastest for each shape, measured once (auto), or one of LibTorch's back-ends wherever it takes the inputs")
-               .one_of({"auto", "cudnn", "flash", "efficient", "math"}).changeable(), c.backend);
+  visit(v,
+        Field("backend",
+              "what computes softmax attention on a card: the fastest for each shape, measured once (auto), or one of LibTorch's back-ends wherever it takes "
+              "the inputs")
+            .one_of({"auto", "cudnn", "flash", "efficient", "math"})
+            .changeable(),
+        c.backend);
 }
 
 std::string description_of(const AttentionShape& s) {
@@ -62,7 +67,8 @@ std::optional<AttentionBackend> AttentionChoices::find(const AttentionShape& sha
   if (!preferred_) return measurement.fastest();
   if (measurement.microseconds.contains(*preferred_)) return preferred_;
   if (warned_.insert(shape).second)
-    log_warning("{}: {} is asked for, but {} runs: {}", description_of(shape), name_of(*preferred_), name_of(measurement.fastest()), description_of(measurement));
+    log_warning("{}: {} is asked for, but {} runs: {}", description_of(shape), name_of(*preferred_), name_of(measurement.fastest()),
+                description_of(measurement));
   return measurement.fastest();
 }
 

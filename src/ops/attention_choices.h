@@ -32,8 +32,8 @@ void visit_fields(FieldVisitor& v, AttentionConfig& c);
 struct AttentionShape {
   std::string device, dtype;  // "NVIDIA H100 80GB HBM3", "BFloat16"
   int64_t batch = 0, queries = 0, keys = 0, heads = 0, head_dim = 0;
-  bool gradient = false;      // forward and backward are run, else forward alone
-  bool padded = false;        // with a mask
+  bool gradient = false;  // forward and backward are run, else forward alone
+  bool padded = false;    // with a mask
   auto operator<=>(const AttentionShape&) const = default;
 };
 std::string description_of(const AttentionShape& shape);
@@ -43,7 +43,7 @@ struct AttentionMeasurement {
   std::map<AttentionBackend, double> microseconds;  // median of one call (with gradient: forward and backward)
   std::map<AttentionBackend, std::string> refused;  // why
   bool operator==(const AttentionMeasurement&) const = default;
-  AttentionBackend fastest() const;                 // there must be one
+  AttentionBackend fastest() const;  // there must be one
 };
 std::string description_of(const AttentionMeasurement& measurement);
 

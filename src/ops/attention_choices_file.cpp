@@ -20,8 +20,8 @@ using nlohmann::ordered_json;
 constexpr int kFormat = 1;
 
 ordered_json to_json(const AttentionShape& s, const AttentionMeasurement& m) {
-  ordered_json entry = {{"device", s.device}, {"dtype", s.dtype}, {"batch", s.batch}, {"queries", s.queries}, {"keys", s.keys}, {"heads", s.heads},
-                        {"head_dim", s.head_dim}, {"gradient", s.gradient}, {"padded", s.padded}, {"fastest", name_of(m.fastest())}};
+  ordered_json entry = {{"device", s.device}, {"dtype", s.dtype},       {"batch", s.batch},       {"queries", s.queries}, {"keys", s.keys},
+                        {"heads", s.heads},   {"head_dim", s.head_dim}, {"gradient", s.gradient}, {"padded", s.padded},   {"fastest", name_of(m.fastest())}};
   entry["microseconds"] = ordered_json::object();
   entry["refused"] = ordered_json::object();
   for (const auto& [backend, us] : m.microseconds) entry["microseconds"][name_of(backend)] = us;
@@ -36,8 +36,8 @@ AttentionBackend backend_named(const std::string& name) {
 }
 
 std::pair<AttentionShape, AttentionMeasurement> from_json(const json& entry) {
-  AttentionShape s{entry.at("device"), entry.at("dtype"), entry.at("batch"), entry.at("queries"), entry.at("keys"), entry.at("heads"), entry.at("head_dim"),
-                   entry.at("gradient"), entry.at("padded")};
+  AttentionShape s{entry.at("device"), entry.at("dtype"),    entry.at("batch"),    entry.at("queries"), entry.at("keys"),
+                   entry.at("heads"),  entry.at("head_dim"), entry.at("gradient"), entry.at("padded")};
   AttentionMeasurement m;
   for (const auto& [name, us] : entry.at("microseconds").items()) {
     m.microseconds[backend_named(name)] = us.get<double>();

@@ -27,7 +27,8 @@ class OnlyBackend {
   explicit OnlyBackend(AttentionBackend backend) : lock_(mutex()) {
     at::Context& context = at::globalContext();
     saved_ = {context.userEnabledCuDNNSDP(), context.userEnabledFlashSDP(), context.userEnabledMemEfficientSDP(), context.userEnabledMathSDP()};
-    set({backend == AttentionBackend::kCudnn, backend == AttentionBackend::kFlash, backend == AttentionBackend::kEfficient, backend == AttentionBackend::kMath});
+    set({backend == AttentionBackend::kCudnn, backend == AttentionBackend::kFlash, backend == AttentionBackend::kEfficient,
+         backend == AttentionBackend::kMath});
   }
   ~OnlyBackend() { set(saved_); }
   OnlyBackend(const OnlyBackend&) = delete;
@@ -109,7 +110,8 @@ AttentionMeasurement measure_attention(const AttentionOperands& given, bool grad
   const AttentionOperands operands{operand(given.q), operand(given.k), operand(given.v), given.mask};
   // As the gradient arrives: laid out as the output is used, [B, N, H, D].
   const at::Tensor cotangent = gradient ? at::ones_like(given.q.transpose(1, 2), at::MemoryFormat::Contiguous).transpose(1, 2) : at::Tensor();
-  const double score_bytes = static_cast<double>(given.q.numel() / given.q.size(3)) * static_cast<double>(given.k.size(2)) * static_cast<double>(given.q.element_size());
+  const double score_bytes =
+      static_cast<double>(given.q.numel() / given.q.size(3)) * static_cast<double>(given.k.size(2)) * static_cast<double>(given.q.element_size());
   AttentionMeasurement result;
   for (const AttentionBackend backend : kAttentionBackends) {
     if (backend == AttentionBackend::kMath && score_bytes > kMaxScoreBytes) {

@@ -25,10 +25,9 @@ at::Tensor bias_residual(at::Tensor x, const at::Tensor& bias, const at::Tensor&
   const auto fits = [&](const at::Tensor& image) {
     return image.scalar_type() == type && image.is_contiguous(at::MemoryFormat::ChannelsLast) && is_vector_aligned(image);
   };
-  const bool gradient = at::GradMode::is_enabled() &&
-                        (x.requires_grad() || bias.requires_grad() || (residual.defined() && residual.requires_grad()));
-  if (!gradient && is_on_card(x) && is_kernel_float(type) && fits(x) && (!residual.defined() || fits(residual)) &&
-      bias.scalar_type() == type && bias.is_contiguous() && is_vector_aligned(bias)) {
+  const bool gradient = at::GradMode::is_enabled() && (x.requires_grad() || bias.requires_grad() || (residual.defined() && residual.requires_grad()));
+  if (!gradient && is_on_card(x) && is_kernel_float(type) && fits(x) && (!residual.defined() || fits(residual)) && bias.scalar_type() == type &&
+      bias.is_contiguous() && is_vector_aligned(bias)) {
     const c10::cuda::CUDAGuard guard(x.device());
     C10_CUDA_CHECK(cuda::launch_bias_residual({.x = x.mutable_data_ptr(),
                                                .bias = bias.const_data_ptr(),

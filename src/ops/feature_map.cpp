@@ -7,9 +7,7 @@
 namespace linden {
 namespace {
 
-void visit_eps(FieldVisitor& v, double& eps) {
-  visit(v, Field("eps", "the denominator is at least eps times the number of valid tokens").above(0), eps);
-}
+void visit_eps(FieldVisitor& v, double& eps) { visit(v, Field("eps", "the denominator is at least eps times the number of valid tokens").above(0), eps); }
 
 }  // namespace
 
@@ -46,9 +44,7 @@ double feature_map_eps(const FeatureMapConfig& map) {
   return std::visit([](const auto& c) { return c.eps; }, map);
 }
 
-bool has_projection(const FeatureMapConfig& map) {
-  return std::holds_alternative<HedgehogMapConfig>(map) || std::holds_alternative<Taylor2MapConfig>(map);
-}
+bool has_projection(const FeatureMapConfig& map) { return std::holds_alternative<HedgehogMapConfig>(map) || std::holds_alternative<Taylor2MapConfig>(map); }
 
 int64_t feature_dim(const FeatureMapConfig& map, int64_t head_dim, int64_t projected_dim) {
   if (std::holds_alternative<HedgehogMapConfig>(map)) return 2 * projected_dim;

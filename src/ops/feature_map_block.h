@@ -19,7 +19,7 @@ at::Tensor key_features(const FeatureMapConfig& map, const at::Tensor& x, const 
 //   relu:         dx = dphi [phi > 0]
 //   exp:          dx = dphi phi; c and the sum of a row count as constants, since the result does not depend on them
 //   taylor2:      du_i = dphi_i + sum over pairs (i, j) of c_ij dphi_ij u_j, twice that for j = i; dx = du W^T
-at::Tensor feature_gradient(const FeatureMapConfig& map, const at::Tensor& x, const at::Tensor& w, const at::Tensor& phi,
-                            const at::Tensor& grad_phi, at::Tensor& grad_w);
+at::Tensor feature_gradient(const FeatureMapConfig& map, const at::Tensor& x, const at::Tensor& w, const at::Tensor& phi, const at::Tensor& grad_phi,
+                            at::Tensor& grad_w);
 
 }  // namespace linden

@@ -44,8 +44,8 @@ void check_gate(const at::Tensor& r) {
 at::Tensor mix_attention(const at::Tensor& soft, const at::Tensor& linear, const at::Tensor& r) {
   check_gate(r);
   check(soft.sizes() == linear.sizes() && soft.scalar_type() == linear.scalar_type() && soft.device() == linear.device(),
-        "mix_attention: linear is {} {} on {}, wanted soft's {} {} on {}", c10::toString(linear.scalar_type()), linear.sizes(),
-        linear.device().str(), c10::toString(soft.scalar_type()), soft.sizes(), soft.device().str());
+        "mix_attention: linear is {} {} on {}, wanted soft's {} {} on {}", c10::toString(linear.scalar_type()), linear.sizes(), linear.device().str(),
+        c10::toString(soft.scalar_type()), soft.sizes(), soft.device().str());
   check(r.device() == soft.device(), "mix_attention: r is on {}, wanted soft's device {}", r.device().str(), soft.device().str());
   return MixFunction::apply(soft, linear, r);
 }

@@ -21,36 +21,30 @@
 namespace linden {
 namespace {
 
-void check_arguments(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& weight, const at::Tensor& bias,
-                     const GroupNormOptions& options) {
+void check_arguments(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& weight, const at::Tensor& bias, const GroupNormOptions& options) {
   check(x.dim() == 4, "group_norm_silu: x is [{}], wanted [B, C, Y, X]", fmt::join(x.sizes(), ", "));
   const int64_t B = x.size(0), C = x.size(1);
-  check(options.num_groups > 0 && C % options.num_groups == 0, "group_norm_silu: {} channels do not split into {} groups", C,
-        options.num_groups);
+  check(options.num_groups > 0 && C % options.num_groups == 0, "group_norm_silu: {} channels do not split into {} groups", C, options.num_groups);
   for (const auto& [name, tensor] : {std::pair{"weight", &weight}, {"bias", &bias}})
-    check(tensor->dim() == 1 && tensor->size(0) == C && tensor->device() == x.device(),
-          "group_norm_silu: {} is [{}] on {}, wanted [{}] on {}", name, fmt::join(tensor->sizes(), ", "), tensor->device().str(), C,
-          x.device().str());
+    check(tensor->dim() == 1 && tensor->size(0) == C && tensor->device() == x.device(), "group_norm_silu: {} is [{}] on {}, wanted [{}] on {}", name,
+          fmt::join(tensor->sizes(), ", "), tensor->device().str(), C, x.device().str());
   check(!shift.defined() || (shift.dim() == 2 && shift.size(0) == B && shift.size(1) == C && shift.device() == x.device()),
-        "group_norm_silu: shift is [{}], wanted [{}, {}] on x's device", shift.defined() ? fmt::format("{}", fmt::join(shift.sizes(), ", ")) : "",
-        B, C);
+        "group_norm_silu: shift is [{}], wanted [{}, {}] on x's device", shift.defined() ? fmt::format("{}", fmt::join(shift.sizes(), ", ")) : "", B, C);
 }
 
 #ifdef LINDEN_HAS_CUDA
 
-bool kernel_takes(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& weight, const at::Tensor& bias,
-                  const GroupNormOptions& options) {
+bool kernel_takes(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& weight, const at::Tensor& bias, const GroupNormOptions& options) {
   const auto type = x.scalar_type();
-  return is_on_card(x) && x.is_contiguous(at::MemoryFormat::ChannelsLast) && x.numel() > 0 && is_vector_aligned(x) &&
-         is_kernel_float(type) && weight.scalar_type() == type &&
-         bias.scalar_type() == type && weight.is_contiguous() && bias.is_contiguous() &&
+  return is_on_card(x) && x.is_contiguous(at::MemoryFormat::ChannelsLast) && x.numel() > 0 && is_vector_aligned(x) && is_kernel_float(type) &&
+         weight.scalar_type() == type && bias.scalar_type() == type && weight.is_contiguous() && bias.is_contiguous() &&
          (!shift.defined() || (shift.scalar_type() == type && shift.stride(1) == 1)) && x.size(0) <= 65535 &&
          x.size(1) / options.num_groups <= cuda::kMaxGroupSize;
 }
 
 // statistics: [2, B, G] fp32, mean and 1 / deviation, or undefined.
-at::Tensor run_forward(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& weight, const at::Tensor& bias,
-                       const GroupNormOptions& options, const at::Tensor& statistics) {
+at::Tensor run_forward(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& weight, const at::Tensor& bias, const GroupNormOptions& options,
+                       const at::Tensor& statistics) {
   const c10::cuda::CUDAGuard guard(x.device());
   at::Tensor y = at::empty_like(x, at::MemoryFormat::ChannelsLast);
   C10_CUDA_CHECK(cuda::launch_group_norm_silu({
@@ -121,8 +115,8 @@ class GroupNormSilu : public torch::autograd::Function<GroupNormSilu> {
         .stream = at::cuda::getCurrentCUDAStream(),
     }));
     const at::Tensor sums = for_weights ? rows.sum(1).to(x.scalar_type()) : at::Tensor();  // [2, C]
-    return {grad_x, for_shift ? grad_shift.to(x.scalar_type()) : at::Tensor(), for_weights ? sums[0] : at::Tensor(),
-            for_weights ? sums[1] : at::Tensor(), at::Tensor()};
+    return {grad_x, for_shift ? grad_shift.to(x.scalar_type()) : at::Tensor(), for_weights ? sums[0] : at::Tensor(), for_weights ? sums[1] : at::Tensor(),
+            at::Tensor()};
   }
 };
 
@@ -132,14 +126,13 @@ bool wants_gradient(const at::Tensor& tensor) { return tensor.defined() && tenso
 
 }  // namespace
 
-at::Tensor group_norm_silu(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& weight, const at::Tensor& bias,
-                           const GroupNormOptions& options) {
+at::Tensor group_norm_silu(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& weight, const at::Tensor& bias, const GroupNormOptions& options) {
   check_arguments(x, shift, weight, bias, options);
 #ifdef LINDEN_HAS_CUDA
   if (kernel_takes(x, shift, weight, bias, options)) {
-    const bool gradient = at::GradMode::is_enabled() &&
-                          (wants_gradient(x) || wants_gradient(shift) || wants_gradient(weight) || wants_gradient(bias));
-    return gradient ? GroupNormSilu::apply(x, shift.defined() ? std::optional(shift) : std::nullopt, weight, bias, options) : run_forward(x, shift, weight, bias, options, {});
+    const bool gradient = at::GradMode::is_enabled() && (wants_gradient(x) || wants_gradient(shift) || wants_gradient(weight) || wants_gradient(bias));
+    return gradient ? GroupNormSilu::apply(x, shift.defined() ? std::optional(shift) : std::nullopt, weight, bias, options)
+                    : run_forward(x, shift, weight, bias, options, {});
   }
 #endif
   return group_norm_silu_reference(x, shift, weight, bias, options);

@@ -9,7 +9,7 @@ namespace linden {
 struct GroupNormOptions {
   int64_t num_groups = 32;
   double eps = 1e-5;
-  bool silu = true;          // false: the norm alone
+  bool silu = true;  // false: the norm alone
 };
 
 // y = SiLU((x' - mean) / sqrt(var + eps) * weight + bias),  x' = x + shift over Y and X.
@@ -17,11 +17,10 @@ struct GroupNormOptions {
 // On a GPU, channels_last fp32, bf16 or fp16 with at most 512 channels a group runs csrc/cuda/group_norm_silu, which
 // keeps the layout (ATen's group norm returns a contiguous tensor); everything else runs ATen's operators. Gradients
 // for x, shift, weight and bias, once. Deterministic.
-at::Tensor group_norm_silu(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& weight, const at::Tensor& bias,
-                           const GroupNormOptions& options);
+at::Tensor group_norm_silu(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& weight, const at::Tensor& bias, const GroupNormOptions& options);
 
 // The same by ATen's operators, on any device.
-at::Tensor group_norm_silu_reference(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& weight,
-                                     const at::Tensor& bias, const GroupNormOptions& options);
+at::Tensor group_norm_silu_reference(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& weight, const at::Tensor& bias,
+                                     const GroupNormOptions& options);
 
 }  // namespace linden

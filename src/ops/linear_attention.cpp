@@ -17,9 +17,7 @@ namespace {
 constexpr std::array<int64_t, 4> kHeadDims = {32, 64, 96, 128};
 
 struct Dispatched {
-  static LinearAttentionForward forward(const LinearAttentionInputs& in, const FeatureMapConfig& map) {
-    return linear_attention_forward(in, map);
-  }
+  static LinearAttentionForward forward(const LinearAttentionInputs& in, const FeatureMapConfig& map) { return linear_attention_forward(in, map); }
   static LinearAttentionGradients backward(const at::Tensor& grad_out, const LinearAttentionInputs& in, const FeatureMapConfig& map,
                                            const LinearAttentionForward& saved) {
     return linear_attention_backward(grad_out, in, map, saved);
@@ -37,10 +35,9 @@ void check_activation(const char* name, const at::Tensor& x, const at::Tensor& q
 
 void check_query(const at::Tensor& q) {
   check_activation("q", q, q);
-  check(std::ranges::all_of(q.sizes(), [](int64_t size) { return size > 0; }),
-        "linear_attention: q has shape {}, wanted at least one sample, token and head", q.sizes());
-  check(std::ranges::find(kHeadDims, q.size(3)) != kHeadDims.end(), "linear_attention: q has head dim {}, allowed: {}", q.size(3),
-        fmt::join(kHeadDims, ", "));
+  check(std::ranges::all_of(q.sizes(), [](int64_t size) { return size > 0; }), "linear_attention: q has shape {}, wanted at least one sample, token and head",
+        q.sizes());
+  check(std::ranges::find(kHeadDims, q.size(3)) != kHeadDims.end(), "linear_attention: q has head dim {}, allowed: {}", q.size(3), fmt::join(kHeadDims, ", "));
   const at::ScalarType dtype = q.scalar_type();
   check(dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kHalf || dtype == at::kDouble,
         "linear_attention: q is {}, allowed: Float, BFloat16, Half, Double", c10::toString(dtype));
@@ -53,11 +50,9 @@ void check_projection(const char* name, const at::Tensor& w, const at::Tensor& q
   }
   const bool square = std::holds_alternative<HedgehogMapConfig>(map);
   const int64_t H = q.size(2), D = q.size(3);
-  const std::string wanted = square ? fmt::format("[H, D, D] = [{}, {}, {}]", H, D, D)
-                                    : fmt::format("[H, D, d] = [{}, {}, 1..{}]", H, D, kMaxProjectedDim);
+  const std::string wanted = square ? fmt::format("[H, D, D] = [{}, {}, {}]", H, D, D) : fmt::format("[H, D, d] = [{}, {}, 1..{}]", H, D, kMaxProjectedDim);
   check(w.defined(), "linear_attention: {} is missing, the feature map {} wants {}", name, feature_map_name(map), wanted);
-  const bool fits = w.dim() == 3 && w.size(0) == H && w.size(1) == D &&
-                    (square ? w.size(2) == D : w.size(2) >= 1 && w.size(2) <= kMaxProjectedDim);
+  const bool fits = w.dim() == 3 && w.size(0) == H && w.size(1) == D && (square ? w.size(2) == D : w.size(2) >= 1 && w.size(2) <= kMaxProjectedDim);
   check(fits, "linear_attention: {} has shape {}, the feature map {} wants {}", name, w.sizes(), feature_map_name(map), wanted);
   check(w.device() == q.device(), "linear_attention: {} is on {}, wanted q's device {}", name, w.device().str(), q.device().str());
   const at::ScalarType accumulator = accumulator_type(q.scalar_type());
@@ -88,8 +83,7 @@ void check_denominators(const LinearAttentionInputs& in, const FeatureMapConfig&
   check(false,
         "linear_attention: the denominator of sample {}, token {}, head {} is {}, wanted a finite number ({} of {} are not; feature map {}); "
         "look for inf and NaN in q, k and w, or values whose features leave fp32's range",
-        index(0), index(1), index(2), denominators[index(0)][index(1)][index(2)].item<double>(), faults.size(0), denominators.numel(),
-        feature_map_name(map));
+        index(0), index(1), index(2), denominators[index(0)][index(1)][index(2)].item<double>(), faults.size(0), denominators.numel(), feature_map_name(map));
 }
 
 }  // namespace
@@ -105,8 +99,7 @@ void check_linear_attention(const LinearAttentionInputs& in, const FeatureMapCon
   check_activation("v", in.v, in.q);
   check_projection("w_q", in.w_q, in.q, map);
   check_projection("w_k", in.w_k, in.q, map);
-  if (has_projection(map))
-    check(in.w_q.sizes() == in.w_k.sizes(), "linear_attention: w_k has shape {}, wanted w_q's {}", in.w_k.sizes(), in.w_q.sizes());
+  if (has_projection(map)) check(in.w_q.sizes() == in.w_k.sizes(), "linear_attention: w_k has shape {}, wanted w_q's {}", in.w_k.sizes(), in.w_q.sizes());
   check_num_valid(in.num_valid, in.q, look_at_values);
 }
 
@@ -114,8 +107,7 @@ at::Tensor linear_attention(const LinearAttentionInputs& in, const LinearAttenti
   // Counts that lie on a CUDA device are not waited for; the kernels clamp them to 0 .. N.
   check_linear_attention(in, config.feature_map, config.check_finite || !in.num_valid.defined() || in.num_valid.is_cpu());
   if (config.check_finite) check_denominators(in, config.feature_map);
-  return LinearAttentionFunction<Dispatched>::apply(in.q, in.k, in.v, or_nullopt(in.w_q), or_nullopt(in.w_k), or_nullopt(in.num_valid),
-                                                    config.feature_map);
+  return LinearAttentionFunction<Dispatched>::apply(in.q, in.k, in.v, or_nullopt(in.w_q), or_nullopt(in.w_k), or_nullopt(in.num_valid), config.feature_map);
 }
 
 }  // namespace linden

@@ -39,9 +39,14 @@ constexpr int64_t kMaxTasks = 16;                   // stretches of tokens in al
 class Blocks {
  public:
   Blocks(const LinearAttentionInputs& in, const FeatureMapConfig& map)
-      : map(map), B(in.q.size(0)), N(in.q.size(1)), H(in.q.size(2)), D(in.q.size(3)),
+      : map(map),
+        B(in.q.size(0)),
+        N(in.q.size(1)),
+        H(in.q.size(2)),
+        D(in.q.size(3)),
         R(feature_dim(map, D, in.w_q.defined() ? in.w_q.size(2) : 0)),
-        options(in.q.options().dtype(accumulator_type(in.q.scalar_type()))), valid_(B, N) {
+        options(in.q.options().dtype(accumulator_type(in.q.scalar_type()))),
+        valid_(B, N) {
     block_ = std::clamp(kBlockElements / (H * D) / kMinBlock * kMinBlock, kMinBlock, kMaxBlock);
     const int64_t num_blocks = (N + block_ - 1) / block_;
     const int64_t wanted = std::clamp<int64_t>(kMaxTasks / B, 1, num_blocks);
@@ -133,7 +138,7 @@ class Blocks {
   const int64_t B, N, H, D, R;
   const at::TensorOptions options;  // of the accumulators
   int64_t num_stretches = 1;
-  at::Tensor w_q, w_k;              // [H, D, P] in the accumulator dtype, or undefined
+  at::Tensor w_q, w_k;  // [H, D, P] in the accumulator dtype, or undefined
 
  private:
   std::vector<int64_t> valid_;  // [B]
@@ -162,9 +167,10 @@ void divide_rows(at::Tensor& out, const at::Tensor& numerator, const at::Tensor&
   const int64_t sums_stride = z.stride(0);
   for (int64_t t = 0; t < num_tokens; ++t) {  // as the output lies
     for (int64_t h = 0; h < H; ++h) {
-      const T *const features = first_feature + of_phi.at(h, t), *const sums = first_sum + h * sums_stride, *const from = first_numerator + of_numerator.at(h, t);
+      const T *const features = first_feature + of_phi.at(h, t), *const sums = first_sum + h * sums_stride,
+                     *const from = first_numerator + of_numerator.at(h, t);
       T* const to = first_out + of_out.at(h, t);
-      T parts[kLanes] = {};   // sums that do not wait for each other
+      T parts[kLanes] = {};  // sums that do not wait for each other
       int64_t r = 0;
       for (; r + kLanes <= R; r += kLanes)
 #pragma omp simd
@@ -226,10 +232,10 @@ QueryGradients query_gradients(const Blocks& blocks, const at::Tensor& grad_out,
     blocks.for_each_block(b, s, [&](int64_t first, int64_t count) {
       const at::Tensor q = blocks.load(in.q, b, first, count);
       const at::Tensor phi = query_features(blocks.map, q, blocks.w_q, at_sample(saved.key_shift, b));
-      const at::Tensor raw = times_sum(phi, z), denominator = raw.clamp_min(blocks.floor(b));              // [H, T, 1]
-      const at::Tensor grad_numerator = blocks.load(grad_out, b, first, count) / denominator;            // dN = dO / den
-      const at::Tensor grad_denominator = (grad_numerator * at::bmm(phi, S)).sum(-1, true).div_(denominator).neg_()
-                                              .mul_(raw.ge(blocks.floor(b)));                            // 0 on the floor
+      const at::Tensor raw = times_sum(phi, z), denominator = raw.clamp_min(blocks.floor(b));  // [H, T, 1]
+      const at::Tensor grad_numerator = blocks.load(grad_out, b, first, count) / denominator;  // dN = dO / den
+      const at::Tensor grad_denominator =
+          (grad_numerator * at::bmm(phi, S)).sum(-1, true).div_(denominator).neg_().mul_(raw.ge(blocks.floor(b)));  // 0 on the floor
       const at::Tensor grad_phi = at::bmm(grad_numerator, S.transpose(1, 2)).addcmul_(grad_denominator, z.transpose(1, 2));
       grad_S.baddbmm_(phi.transpose(1, 2), grad_numerator);
       grad_z.add_((phi * grad_denominator).sum(1).unsqueeze(-1));
@@ -259,8 +265,8 @@ LinearAttentionForward linear_attention_forward_blocked(const LinearAttentionInp
   return result;
 }
 
-LinearAttentionGradients linear_attention_backward_blocked(const at::Tensor& grad_out, const LinearAttentionInputs& in,
-                                                           const FeatureMapConfig& map, const LinearAttentionForward& saved) {
+LinearAttentionGradients linear_attention_backward_blocked(const at::Tensor& grad_out, const LinearAttentionInputs& in, const FeatureMapConfig& map,
+                                                           const LinearAttentionForward& saved) {
   const Blocks blocks(in, map);
   const QueryGradients query = query_gradients(blocks, grad_out, in, saved);
   LinearAttentionGradients grads{query.q, blocks.empty_rows(in.k.scalar_type()), blocks.empty_rows(in.v.scalar_type()), query.w, {}};

@@ -11,8 +11,8 @@ namespace linden {
 
 LinearAttentionForward linear_attention_forward_blocked(const LinearAttentionInputs& inputs, const FeatureMapConfig& map);
 // The derivation: docs/linear_attention.md.
-LinearAttentionGradients linear_attention_backward_blocked(const at::Tensor& grad_out, const LinearAttentionInputs& inputs,
-                                                           const FeatureMapConfig& map, const LinearAttentionForward& saved);
+LinearAttentionGradients linear_attention_backward_blocked(const at::Tensor& grad_out, const LinearAttentionInputs& inputs, const FeatureMapConfig& map,
+                                                           const LinearAttentionForward& saved);
 // phi(q) z before the floor, [B, N, H] in the accumulator dtype; 1 in rows of padding. For checks.
 at::Tensor linear_attention_denominators(const LinearAttentionInputs& inputs, const FeatureMapConfig& map, const LinearAttentionForward& saved);
 

@@ -67,7 +67,8 @@ struct Prepared {
   LinearAttentionInputs in;
   cuda::LinearAttentionShape shape;
   Prepared(const LinearAttentionInputs& from, const FeatureMapConfig& map) {
-    in = {aligned(from.q), aligned(from.k), aligned(from.v), {}, {}, from.num_valid.defined() ? from.num_valid.to(from.q.device()).contiguous() : from.num_valid};
+    in = {
+        aligned(from.q), aligned(from.k), aligned(from.v), {}, {}, from.num_valid.defined() ? from.num_valid.to(from.q.device()).contiguous() : from.num_valid};
     if (from.w_q.defined()) {
       const at::ScalarType type = from.q.scalar_type() == at::kBFloat16 ? at::kBFloat16 : at::kFloat;
       in.w_q = from.w_q.to(type).contiguous();
@@ -94,8 +95,14 @@ State sum_state(cuda::LinearAttentionShape shape, bool queries, const at::Tensor
   const at::Tensor partial_state = parts ? at::empty({shape.splits, B, H, R, D}, options) : result.state;
   const at::Tensor partial_sum = parts ? at::empty({shape.splits, B, H, R}, options) : result.sum;
   const at::Tensor partial_exact = parts && result.exact_sum.defined() ? at::empty({shape.splits, B, H, R}, options) : result.exact_sum;
-  C10_CUDA_CHECK(cuda::launch_state({.shape = shape, .queries = queries, .x = rows(x), .y = rows(y), .w = data_or_null(w), .shift = floats_or_null(shift),
-                                     .token_scale = floats_or_null(token_scale), .partial_state = partial_state.mutable_data_ptr<float>(),
+  C10_CUDA_CHECK(cuda::launch_state({.shape = shape,
+                                     .queries = queries,
+                                     .x = rows(x),
+                                     .y = rows(y),
+                                     .w = data_or_null(w),
+                                     .shift = floats_or_null(shift),
+                                     .token_scale = floats_or_null(token_scale),
+                                     .partial_state = partial_state.mutable_data_ptr<float>(),
                                      .partial_sum = partial_sum.mutable_data_ptr<float>(),
                                      .partial_exact_sum = partial_exact.defined() ? partial_exact.mutable_data_ptr<float>() : nullptr}));
   const auto add_parts = [&](const at::Tensor& partial, const at::Tensor& total) {
@@ -113,16 +120,19 @@ at::Tensor key_shift(cuda::LinearAttentionShape shape, const at::Tensor& k) {
   const int64_t B = shape.batch, H = shape.heads, D = shape.head_dim;
   shape.splits = static_cast<int>(std::clamp<int64_t>(512 / (B * H), 1, (shape.tokens + 63) / 64));
   const at::Tensor shift = at::empty({B, H, 1, D}, sums_options(k)), partial = at::empty({shape.splits, B, H, D}, sums_options(k));
-  C10_CUDA_CHECK(cuda::launch_key_shift({.shape = shape, .x = rows(k), .partial = partial.mutable_data_ptr<float>(), .shift = shift.mutable_data_ptr<float>()}));
+  C10_CUDA_CHECK(
+      cuda::launch_key_shift({.shape = shape, .x = rows(k), .partial = partial.mutable_data_ptr<float>(), .shift = shift.mutable_data_ptr<float>()}));
   return shift;
 }
 
 // The centre [B, H, D] of S. A state with an exact sum becomes the one that belongs to it: csrc/cuda/linear_attention/README.md.
 at::Tensor centre_of(const cuda::LinearAttentionShape& shape, const State& of) {
   const at::Tensor centre = at::empty({shape.batch, shape.heads, shape.head_dim}, of.state.options());
-  C10_CUDA_CHECK(cuda::launch_centre(
-      {.shape = shape, .state = of.state.mutable_data_ptr<float>(), .sum = of.sum.const_data_ptr<float>(), .exact_sum = floats_or_null(of.exact_sum),
-       .centre = centre.mutable_data_ptr<float>()}));
+  C10_CUDA_CHECK(cuda::launch_centre({.shape = shape,
+                                      .state = of.state.mutable_data_ptr<float>(),
+                                      .sum = of.sum.const_data_ptr<float>(),
+                                      .exact_sum = floats_or_null(of.exact_sum),
+                                      .centre = centre.mutable_data_ptr<float>()}));
   return centre;
 }
 
@@ -160,8 +170,14 @@ LinearAttentionForward linear_attention_forward_cuda(const LinearAttentionInputs
   result.out = at::empty(p.in.q.sizes(), p.in.q.options());
   cuda::LinearAttentionShape shape = p.shape;
   shape.splits = cuda::query_splits(shape);
-  C10_CUDA_CHECK(cuda::launch_query({.shape = shape, .x = rows(p.in.q), .out = rows(result.out), .w = data_or_null(p.in.w_q), .shift = floats_or_null(result.key_shift),
-                                     .state = result.state.const_data_ptr<float>(), .sum = result.key_sum.const_data_ptr<float>(), .centre = centre.const_data_ptr<float>()}));
+  C10_CUDA_CHECK(cuda::launch_query({.shape = shape,
+                                     .x = rows(p.in.q),
+                                     .out = rows(result.out),
+                                     .w = data_or_null(p.in.w_q),
+                                     .shift = floats_or_null(result.key_shift),
+                                     .state = result.state.const_data_ptr<float>(),
+                                     .sum = result.key_sum.const_data_ptr<float>(),
+                                     .centre = centre.const_data_ptr<float>()}));
   return result;
 }
 
@@ -177,13 +193,21 @@ LinearAttentionGradients linear_attention_backward_cuda(const at::Tensor& grad_o
   if (P > 0) parts.partial = at::empty({shape.splits, B, H, D, P}, sums_options(p.in.q));
   const State saved_state{saved.state.contiguous(), saved.key_sum.contiguous(), {}};
   const at::Tensor centre = centre_of(p.shape, saved_state);
-  const auto gradient = [&](bool queries, const at::Tensor& x, const at::Tensor& y, const at::Tensor& w, const State& state, at::Tensor& grad_x, at::Tensor& grad_y,
-                            const at::Tensor& token_scale) {
+  const auto gradient = [&](bool queries, const at::Tensor& x, const at::Tensor& y, const at::Tensor& w, const State& state, at::Tensor& grad_x,
+                            at::Tensor& grad_y, const at::Tensor& token_scale) {
     grad_x = at::empty(x.sizes(), x.options());
     if (!queries) grad_y = at::empty(x.sizes(), x.options());
-    C10_CUDA_CHECK(cuda::launch_gradient({.shape = shape, .queries = queries, .x = rows(x), .y = rows(y), .grad_x = rows(grad_x),
-                                          .grad_y = queries ? cuda::AttentionRows{} : rows(grad_y), .w = data_or_null(w), .shift = floats_or_null(saved.key_shift),
-                                          .state = state.state.const_data_ptr<float>(), .sum = state.sum.const_data_ptr<float>(), .centre = centre.const_data_ptr<float>(),
+    C10_CUDA_CHECK(cuda::launch_gradient({.shape = shape,
+                                          .queries = queries,
+                                          .x = rows(x),
+                                          .y = rows(y),
+                                          .grad_x = rows(grad_x),
+                                          .grad_y = queries ? cuda::AttentionRows{} : rows(grad_y),
+                                          .w = data_or_null(w),
+                                          .shift = floats_or_null(saved.key_shift),
+                                          .state = state.state.const_data_ptr<float>(),
+                                          .sum = state.sum.const_data_ptr<float>(),
+                                          .centre = centre.const_data_ptr<float>(),
                                           .token_scale = queries ? token_scale.mutable_data_ptr<float>() : nullptr,
                                           .partial_w = P > 0 ? parts.partial.mutable_data_ptr<float>() : nullptr}));
   };
@@ -201,8 +225,12 @@ LinearAttentionGradients linear_attention_backward_cuda(const at::Tensor& grad_o
 #else
 
 std::string linear_attention_cuda_refusal(const LinearAttentionInputs&, const FeatureMapConfig&, bool) { return "linden was built without CUDA"; }
-LinearAttentionForward linear_attention_forward_cuda(const LinearAttentionInputs&, const FeatureMapConfig&) { check(false, "linden was built without CUDA"); return {}; }
-LinearAttentionGradients linear_attention_backward_cuda(const at::Tensor&, const LinearAttentionInputs&, const FeatureMapConfig&, const LinearAttentionForward&) {
+LinearAttentionForward linear_attention_forward_cuda(const LinearAttentionInputs&, const FeatureMapConfig&) {
+  check(false, "linden was built without CUDA");
+  return {};
+}
+LinearAttentionGradients linear_attention_backward_cuda(const at::Tensor&, const LinearAttentionInputs&, const FeatureMapConfig&,
+                                                        const LinearAttentionForward&) {
   check(false, "linden was built without CUDA");
   return {};
 }

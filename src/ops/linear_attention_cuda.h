@@ -13,7 +13,7 @@ std::string linear_attention_cuda_refusal(const LinearAttentionInputs& inputs, c
 // Under a caller that asked for a refusal first. Inputs whose rows are not aligned to 16 bytes are copied. num_valid is read on the
 // device (clamped to 0 .. N): nothing waits for it, and a CUDA graph can capture the call.
 LinearAttentionForward linear_attention_forward_cuda(const LinearAttentionInputs& inputs, const FeatureMapConfig& map);
-LinearAttentionGradients linear_attention_backward_cuda(const at::Tensor& grad_out, const LinearAttentionInputs& inputs,
-                                                        const FeatureMapConfig& map, const LinearAttentionForward& saved);
+LinearAttentionGradients linear_attention_backward_cuda(const at::Tensor& grad_out, const LinearAttentionInputs& inputs, const FeatureMapConfig& map,
+                                                        const LinearAttentionForward& saved);
 
 }  // namespace linden

@@ -22,8 +22,8 @@ template <class Kernels>
 class LinearAttentionFunction : public torch::autograd::Function<LinearAttentionFunction<Kernels>> {
  public:
   using Optional = std::optional<at::Tensor>;
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            const Optional& w_q, const Optional& w_k, const Optional& num_valid, const FeatureMapConfig& map) {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Optional& w_q,
+                            const Optional& w_k, const Optional& num_valid, const FeatureMapConfig& map) {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     const LinearAttentionInputs inputs{q, k, v, or_undefined(w_q), or_undefined(w_k), or_undefined(num_valid)};
     const LinearAttentionForward result = Kernels::forward(inputs, map);
@@ -38,8 +38,7 @@ class LinearAttentionFunction : public torch::autograd::Function<LinearAttention
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     const torch::autograd::variable_list saved = context->get_saved_variables();
     const LinearAttentionInputs inputs{saved[0], saved[1], saved[2], saved[3], saved[4], saved[5]};
-    const FeatureMapConfig map =
-        feature_map_of(context->saved_data["feature_map"].toStringRef(), context->saved_data["eps"].toDouble());
+    const FeatureMapConfig map = feature_map_of(context->saved_data["feature_map"].toStringRef(), context->saved_data["eps"].toDouble());
     const LinearAttentionGradients g = Kernels::backward(grads[0], inputs, map, {{}, saved[6], saved[7], saved[8]});
     return {g.q, g.k, g.v, g.w_q, g.w_k, {}, {}};
   }

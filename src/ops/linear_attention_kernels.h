@@ -30,8 +30,8 @@ struct LinearAttentionGradients {
 
 // The dispatch: chooses by device, dtype, map and head dim.
 LinearAttentionForward linear_attention_forward(const LinearAttentionInputs& inputs, const FeatureMapConfig& map);
-LinearAttentionGradients linear_attention_backward(const at::Tensor& grad_out, const LinearAttentionInputs& inputs,
-                                                   const FeatureMapConfig& map, const LinearAttentionForward& saved);
+LinearAttentionGradients linear_attention_backward(const at::Tensor& grad_out, const LinearAttentionInputs& inputs, const FeatureMapConfig& map,
+                                                   const LinearAttentionForward& saved);
 
 at::ScalarType accumulator_type(at::ScalarType dtype);  // fp64 for fp64, else fp32
 

@@ -14,8 +14,8 @@
 namespace linden {
 
 at::Tensor philox_normal(uint64_t seed, Purpose purpose, const at::Tensor& indices, const at::Tensor& steps, at::IntArrayRef shape) {
-  check(indices.dim() == 1 && indices.scalar_type() == at::kLong && indices.is_contiguous(),
-        "philox_normal: indices must be contiguous int64 [B], got {} dims", indices.dim());
+  check(indices.dim() == 1 && indices.scalar_type() == at::kLong && indices.is_contiguous(), "philox_normal: indices must be contiguous int64 [B], got {} dims",
+        indices.dim());
   check(steps.sizes() == indices.sizes() && steps.scalar_type() == at::kLong && steps.is_contiguous() && steps.device() == indices.device(),
         "philox_normal: steps must match indices in shape, dtype and device");
   const auto rows = static_cast<size_t>(indices.size(0));
@@ -26,8 +26,12 @@ at::Tensor philox_normal(uint64_t seed, Purpose purpose, const at::Tensor& indic
   std::vector<int64_t> sizes = {indices.size(0)};
   sizes.insert(sizes.end(), shape.begin(), shape.end());
   at::Tensor out = at::empty(sizes, indices.options().dtype(at::kFloat));
-  const cuda::PhiloxNormalParams params{out.data_ptr<float>(), indices.const_data_ptr<int64_t>(), steps.const_data_ptr<int64_t>(),
-                                        stream_key(seed, purpose), indices.size(0), out.numel() / std::max<int64_t>(1, indices.size(0)),
+  const cuda::PhiloxNormalParams params{out.data_ptr<float>(),
+                                        indices.const_data_ptr<int64_t>(),
+                                        steps.const_data_ptr<int64_t>(),
+                                        stream_key(seed, purpose),
+                                        indices.size(0),
+                                        out.numel() / std::max<int64_t>(1, indices.size(0)),
                                         at::cuda::getCurrentCUDAStream()};
   C10_CUDA_CHECK(cuda::launch_philox_normal(params));
   return out;

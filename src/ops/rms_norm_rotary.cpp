@@ -20,7 +20,7 @@ constexpr double kRotaryBase = 10000;
 // x: [B, N, H, D]; (x_0, x_1) -> (x_0 cos - x_1 sin, x_0 sin + x_1 cos) for each interleaved pair. sign -1: the inverse.
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, int sign) {
   if (!cos.defined()) return x;
-  const at::Tensor pairs = x.unflatten(-1, {-1, 2}), even = pairs.select(-1, 0), odd = pairs.select(-1, 1);  // [B, N, H, D/2]
+  const at::Tensor pairs = x.unflatten(-1, {-1, 2}), even = pairs.select(-1, 0), odd = pairs.select(-1, 1);    // [B, N, H, D/2]
   const at::Tensor c = cos.to(x.scalar_type()).unsqueeze(1), s = sin.to(x.scalar_type()).unsqueeze(1) * sign;  // [N, 1, D/2]
   return at::stack({even * c - odd * s, even * s + odd * c}, -1).flatten(-2);
 }
@@ -51,7 +51,7 @@ class RmsNormRotaryFunction : public torch::autograd::Function<RmsNormRotaryFunc
       return {grad->x, grad->weight, {}, {}, {}};
     const at::ScalarType type = accumulator_type(x.scalar_type());
     const at::Tensor wide = x.to(type), rstd = inverse_rms(wide, eps);
-    const at::Tensor normed = wide * rstd;                                              // xh [B, N, M]
+    const at::Tensor normed = wide * rstd;                                                  // xh [B, N, M]
     const at::Tensor grad = rotate(grads[0].to(type), saved[2], saved[3], -1).flatten(-2);  // g [B, N, M]
     const at::Tensor grad_weight = (grad * normed).sum(at::IntArrayRef{0, 1}).to(weight.scalar_type());
     const at::Tensor weighted = grad * weight.to(type);
@@ -69,8 +69,8 @@ std::array<int64_t, 3> rotary_axis_dims(int64_t head_dim) {
 }
 
 RotaryTable make_rotary_table(std::array<int64_t, 3> grid, int64_t head_dim, at::ScalarType dtype, at::Device device) {
-  check(grid[0] > 0 && grid[1] > 0 && grid[2] > 0, "rotary embedding: the grid is [{}, {}, {}], wanted frames, rows and columns from 1 on",
-        grid[0], grid[1], grid[2]);
+  check(grid[0] > 0 && grid[1] > 0 && grid[2] > 0, "rotary embedding: the grid is [{}, {}, {}], wanted frames, rows and columns from 1 on", grid[0], grid[1],
+        grid[2]);
   const std::array<int64_t, 3> dims = rotary_axis_dims(head_dim);
   std::vector<at::Tensor> angles;  // of each axis: [F, Y, X, m/2]
   for (size_t axis = 0; axis < 3; ++axis) {

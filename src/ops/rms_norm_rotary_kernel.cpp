@@ -20,9 +20,8 @@ bool reads_in_vectors(const at::Tensor& x) {
 }
 
 bool kernel_takes(const at::Tensor& x, const at::Tensor& weight, int64_t head_dim) {
-  return is_on_card(x) && is_kernel_float(x.scalar_type()) && is_kernel_float(weight.scalar_type()) && x.numel() > 0 &&
-         x.size(2) % cuda::kRowVector == 0 && x.size(2) <= cuda::kMaxRowWidth && head_dim % cuda::kRowVector == 0 &&
-         x.size(0) * x.size(1) <= 2147483647 && reads_in_vectors(x);
+  return is_on_card(x) && is_kernel_float(x.scalar_type()) && is_kernel_float(weight.scalar_type()) && x.numel() > 0 && x.size(2) % cuda::kRowVector == 0 &&
+         x.size(2) <= cuda::kMaxRowWidth && head_dim % cuda::kRowVector == 0 && x.size(0) * x.size(1) <= 2147483647 && reads_in_vectors(x);
 }
 
 // The kernel reads fp32 tables without gaps; others are converted, which costs little: they are M / D times smaller than x.

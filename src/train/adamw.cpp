@@ -13,7 +13,10 @@ void visit_fields(FieldVisitor& v, AdamWConfig& c) {
 }
 
 AdamW::AdamW(const AdamWConfig& config, const at::Tensor& values)
-    : mean(at::zeros_like(values)), variance(at::zeros_like(values)), config_(config), step_(at::zeros({}, values.options())),
+    : mean(at::zeros_like(values)),
+      variance(at::zeros_like(values)),
+      config_(config),
+      step_(at::zeros({}, values.options())),
       rate_(at::zeros({}, values.options().dtype(values.is_cuda() ? at::kFloat : at::kDouble))) {}
 
 void AdamW::step(const at::Tensor& values, const at::Tensor& gradients, int64_t step, double learning_rate) {
@@ -29,8 +32,8 @@ void AdamW::begin_step(int64_t step, double learning_rate) {
 void AdamW::next_step() { step_.add_(1); }
 
 void AdamW::apply(const at::Tensor& values, const at::Tensor& gradients) {
-  at::_fused_adamw_({values}, {gradients}, {mean}, {variance}, {}, {step_}, rate_, config_.beta1, config_.beta2,
-                    config_.weight_decay, config_.epsilon, /*amsgrad=*/false, /*maximize=*/false);
+  at::_fused_adamw_({values}, {gradients}, {mean}, {variance}, {}, {step_}, rate_, config_.beta1, config_.beta2, config_.weight_decay, config_.epsilon,
+                    /*amsgrad=*/false, /*maximize=*/false);
 }
 
 at::Tensor clip_gradient_norm(const at::Tensor& gradients, double maximum) {

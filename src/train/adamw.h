@@ -30,11 +30,11 @@ class AdamW {
   // On to the next step at the same rate, on the device: for several steps in one graph.
   void next_step();
 
-  at::Tensor mean, variance;   // m, v: [P]
+  at::Tensor mean, variance;  // m, v: [P]
 
  private:
   AdamWConfig config_;
-  at::Tensor step_, rate_;     // what the kernel reads: the bias correction's step, the learning rate
+  at::Tensor step_, rate_;  // what the kernel reads: the bias correction's step, the learning rate
 };
 
 // Scales `gradients` so that their 2-norm is at most `maximum`; returns the norm before, a tensor on the

@@ -8,16 +8,16 @@
 namespace linden {
 namespace {
 
-constexpr int64_t kBlock = 64;          // steps
-constexpr uint32_t kShiftStream = 1;    // step of a Purpose::kData stream; 0 belongs to the permutations
+constexpr int64_t kBlock = 64;        // steps
+constexpr uint32_t kShiftStream = 1;  // step of a Purpose::kData stream; 0 belongs to the permutations
 constexpr uint32_t kFlipStream = 2;
 constexpr uint32_t kDropStream = 3;
 
 }  // namespace
 
 BatchPlan::BatchPlan(const BatchPlanConfig& config, at::Device device) : config_(config), device_(device) {
-  check(config.batch_size >= 1 && config.batch_size <= config.num_examples, "BatchPlan: batch_size is {} for {} examples",
-        config.batch_size, config.num_examples);
+  check(config.batch_size >= 1 && config.batch_size <= config.num_examples, "BatchPlan: batch_size is {} for {} examples", config.batch_size,
+        config.num_examples);
   rows_ = at::arange(config.batch_size, at::dtype(at::kLong).device(device));
 }
 

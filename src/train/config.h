@@ -14,7 +14,7 @@
 namespace linden {
 
 struct TrainConfig {
-  RunConfig run;                        // its keys stand at the top level
+  RunConfig run;  // its keys stand at the top level
   TaskConfig task;
   ModelConfig model;
   DataConfig data;
@@ -23,14 +23,14 @@ struct TrainConfig {
   AdamWConfig optimizer;
   LearningRateConfig learning_rate;
   double ema_decay = 0.999;
-  double gradient_clip = 1.0;           // largest 2-norm of the gradient; 0: no clipping
-  std::string precision = "tf32";       // on a GPU; the CPU computes in fp32
+  double gradient_clip = 1.0;      // largest 2-norm of the gradient; 0: no clipping
+  std::string precision = "tf32";  // on a GPU; the CPU computes in fp32
   bool channels_last = true;
-  std::string graphs = "auto";          // on a GPU a step is captured once and replayed
+  std::string graphs = "auto";  // on a GPU a step is captured once and replayed
   int64_t log_every = 50;
   int64_t checkpoint_every = 1000;
   int64_t keep_checkpoints = 2;
-  int64_t sample_every = 0;             // noise prediction, flow matching: steps between sample grids; 0: at the end only
+  int64_t sample_every = 0;  // noise prediction, flow matching: steps between sample grids; 0: at the end only
   int64_t num_grid_samples = 64;
   std::string export_dtype = "fp32";
 };

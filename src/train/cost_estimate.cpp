@@ -90,8 +90,8 @@ std::string cost_table(const TrainConfig& config, const CostEstimate& cost) {
   const auto row = [&](const std::string& name, const std::string& value) { text += fmt::format("{:<28}{}\n", name, value); };
   row("examples", fmt::format("{}, {} steps an epoch, {:.1f} epochs", num_examples(config.data), num_examples(config.data) / config.batch_size,
                               static_cast<double>(config.steps * config.batch_size) / static_cast<double>(num_examples(config.data))));
-  row("memory", fmt::format("{}: state {}, data {}, activations about {}", megabytes(cost.step_bytes), megabytes(cost.state_bytes),
-                            megabytes(cost.data_bytes), megabytes(config.batch_size * cost.activation_bytes)));
+  row("memory", fmt::format("{}: state {}, data {}, activations about {}", megabytes(cost.step_bytes), megabytes(cost.state_bytes), megabytes(cost.data_bytes),
+                            megabytes(config.batch_size * cost.activation_bytes)));
   row("forward of one example", fmt::format("{:.2f} MFLOP", static_cast<double>(cost.forward_flops) / 1e6));
   row("one step", fmt::format("{:.1f} GFLOP", cost.total_flops / static_cast<double>(config.steps) / 1e9));
   row("the whole run", fmt::format("{:.4g} PFLOP in {} steps", cost.total_flops / 1e15, config.steps));

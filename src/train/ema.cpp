@@ -8,9 +8,7 @@ namespace linden {
 
 Ema::Ema(double decay, const at::Tensor& values) : average(values.clone()), decay_(decay), weight_(at::zeros({}, values.options())) {}
 
-double Ema::decay_at(int64_t step) const {
-  return std::min(decay_, (1.0 + static_cast<double>(step)) / (10.0 + static_cast<double>(step)));
-}
+double Ema::decay_at(int64_t step) const { return std::min(decay_, (1.0 + static_cast<double>(step)) / (10.0 + static_cast<double>(step))); }
 
 void Ema::update(const at::Tensor& values, int64_t step) {
   begin_update(step);

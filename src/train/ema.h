@@ -18,11 +18,11 @@ class Ema {
   void apply(const at::Tensor& values);
   double decay_at(int64_t step) const;
 
-  at::Tensor average;   // [P]
+  at::Tensor average;  // [P]
 
  private:
   double decay_;
-  at::Tensor weight_;   // 1 - decay_at(step)
+  at::Tensor weight_;  // 1 - decay_at(step)
 };
 
 // While this object lives, `values` (a model's flat weights) holds the average.

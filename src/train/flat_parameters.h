@@ -22,9 +22,9 @@ class FlatParameters {
   // Parameters whose name `leave_out` takes stay where they are.
   explicit FlatParameters(const std::shared_ptr<torch::nn::Module>& module, const std::function<bool(const std::string&)>& leave_out = {});
 
-  at::Tensor values;      // [P], P padded: each parameter starts on a multiple of kAlignment elements
-  at::Tensor gradients;   // [P]
-  int64_t num_parameters() const;          // without the padding
+  at::Tensor values;               // [P], P padded: each parameter starts on a multiple of kAlignment elements
+  at::Tensor gradients;            // [P]
+  int64_t num_parameters() const;  // without the padding
 
   // The parameter-shaped views of a buffer that is laid out like `values`, by the module's names.
   NamedTensors views(const at::Tensor& flat) const;

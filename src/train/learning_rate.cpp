@@ -7,7 +7,8 @@
 namespace linden {
 
 void visit_fields(FieldVisitor& v, LearningRateConfig& c) {
-  visit(v, Field("schedule", "after warm-up: constant, or cosine or linear down to final_fraction at the last step").one_of({"constant", "cosine", "linear"}), c.schedule);
+  visit(v, Field("schedule", "after warm-up: constant, or cosine or linear down to final_fraction at the last step").one_of({"constant", "cosine", "linear"}),
+        c.schedule);
   visit(v, Field("warmup_steps", "steps of linear warm-up from 0").at_least(0), c.warmup_steps);
   visit(v, Field("final_fraction", "learning rate at the last step, as a fraction of the peak").between(0, 1), c.final_fraction);
 }

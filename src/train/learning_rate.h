@@ -11,7 +11,7 @@ namespace linden {
 struct LearningRateConfig {
   std::string schedule = "cosine";
   int64_t warmup_steps = 100;
-  double final_fraction = 0.0;    // of the peak, at the last step
+  double final_fraction = 0.0;  // of the peak, at the last step
 };
 void visit_fields(FieldVisitor& v, LearningRateConfig& c);
 

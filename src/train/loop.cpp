@@ -39,19 +39,31 @@ BatchPlanConfig plan_of(const TrainConfig& config, int64_t num_examples) {
 class Training {
  public:
   Training(const TrainConfig& config, TrainingInputs inputs, RunDirectory& run, at::Device device)
-      : config_(config), run_(run), device_(device), seed_(static_cast<uint64_t>(config.run.seed)), set_(inputs.training.to(device)),
-        test_set_(inputs.test), trainee_(std::move(inputs.trainee)), weights_(on_device(trainee_.module)),
-        optimizer_(config.optimizer, weights_.values), ema_(config.ema_decay, weights_.values), state_{weights_, optimizer_, ema_},
-        plan_(plan_of(config, set_.size()), device), objective_(make_objective(config.task, trainee_, set_, seed_)),
-        losses_(config.log_every, device), loss_(at::zeros({}, at::dtype(at::kFloat).device(device))), norm_(at::zeros_like(loss_)),
+      : config_(config),
+        run_(run),
+        device_(device),
+        seed_(static_cast<uint64_t>(config.run.seed)),
+        set_(inputs.training.to(device)),
+        test_set_(inputs.test),
+        trainee_(std::move(inputs.trainee)),
+        weights_(on_device(trainee_.module)),
+        optimizer_(config.optimizer, weights_.values),
+        ema_(config.ema_decay, weights_.values),
+        state_{weights_, optimizer_, ema_},
+        plan_(plan_of(config, set_.size()), device),
+        objective_(make_objective(config.task, trainee_, set_, seed_)),
+        losses_(config.log_every, device),
+        loss_(at::zeros({}, at::dtype(at::kFloat).device(device))),
+        norm_(at::zeros_like(loss_)),
         graph_(config.graphs, device) {}
 
   TrainSummary run() {
     resume();
     if (done_.step > config_.steps)
-      throw ConfigError(fmt::format("steps is {}, but this run has done {} already: give at least as many, or start another run without --resume", config_.steps, done_.step));
-    log_info("{} {}: {} parameters, {} examples, {} steps an epoch, on {}", task_name(), model_type(config_.model), weights_.num_parameters(),
-             set_.size(), plan_.steps_per_epoch(), device_.str());
+      throw ConfigError(fmt::format("steps is {}, but this run has done {} already: give at least as many, or start another run without --resume",
+                                    config_.steps, done_.step));
+    log_info("{} {}: {} parameters, {} examples, {} steps an epoch, on {}", task_name(), model_type(config_.model), weights_.num_parameters(), set_.size(),
+             plan_.steps_per_epoch(), device_.str());
     Progress progress("train", config_.steps, "step", done_.step);
     while (done_.step < config_.steps) {
       step(done_.step + 1);
@@ -118,9 +130,7 @@ class Training {
     norm_.copy_(norm);
   }
 
-  double learning_rate(int64_t step) const {
-    return config_.optimizer.learning_rate * learning_rate_factor(config_.learning_rate, step, config_.steps);
-  }
+  double learning_rate(int64_t step) const { return config_.optimizer.learning_rate * learning_rate_factor(config_.learning_rate, step, config_.steps); }
 
   void require_finite() const {
     const auto folder = newest_train_state(run_.path());
@@ -147,8 +157,9 @@ class Training {
     const at::NoGradGuard no_grad;
     const UseAverage average(weights_.values, ema_);
     const auto* noise = std::get_if<NoisePredictionTask>(&config_.task);
-    const auto file = noise ? write_sample_grid(run_.path(), done_.step, trainee_, *noise, device_, seed_, config_.num_grid_samples)
-                            : write_clip_grid(run_.path(), done_.step, trainee_, std::get<FlowMatchingTask>(config_.task), device_, seed_, config_.num_grid_samples);
+    const auto file =
+        noise ? write_sample_grid(run_.path(), done_.step, trainee_, *noise, device_, seed_, config_.num_grid_samples)
+              : write_clip_grid(run_.path(), done_.step, trainee_, std::get<FlowMatchingTask>(config_.task), device_, seed_, config_.num_grid_samples);
     if (file.extension() == ".png") run_.log_image(done_.step, "samples", file);
   }
 
@@ -159,8 +170,8 @@ class Training {
     const UseAverage average(weights_.values, ema_);
     const at::ScalarType dtype = config_.export_dtype == "fp16" ? at::kHalf : at::kFloat;
     weights_.values.copy_(weights_.values.to(dtype));
-    TrainSummary summary{task_name(), model_type(config_.model), data_type(config_.data), done_.step, done_.examples_seen,
-                         weights_.num_parameters(), done_.last_loss, 0, 0};
+    TrainSummary summary{
+        task_name(), model_type(config_.model), data_type(config_.data), done_.step, done_.examples_seen, weights_.num_parameters(), done_.last_loss, 0, 0};
     if (trainee_.logits) {
       summary.num_test_examples = test_set_.size();
       summary.test_accuracy = classification_accuracy(trainee_, test_set_.to(device_));
@@ -178,8 +189,8 @@ class Training {
   RunDirectory& run_;
   at::Device device_;
   uint64_t seed_;
-  TrainingSet set_;              // on the device
-  TrainingSet test_set_;         // on the CPU
+  TrainingSet set_;       // on the device
+  TrainingSet test_set_;  // on the CPU
   Trainee trainee_;
   FlatParameters weights_;
   AdamW optimizer_;
@@ -188,11 +199,11 @@ class Training {
   BatchPlan plan_;
   std::unique_ptr<Objective> objective_;
   LossLog losses_;
-  StepDraw draw_;                // of the step, at fixed addresses
-  at::Tensor loss_, norm_;       // of the step, scalars
+  StepDraw draw_;           // of the step, at fixed addresses
+  at::Tensor loss_, norm_;  // of the step, scalars
   TrainProgress done_;
   std::string note_;
-  StepGraph graph_;              // the last: its end waits for the device
+  StepGraph graph_;  // the last: its end waits for the device
 };
 
 }  // namespace

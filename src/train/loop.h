@@ -12,9 +12,9 @@ namespace linden {
 struct TrainSummary {
   std::string task, model, data;
   int64_t steps = 0, examples_seen = 0, num_parameters = 0;
-  double final_loss = 0;                // mean over the last row of metrics.csv
-  int64_t num_test_examples = 0;        // 0: not tested (noise prediction)
-  double test_accuracy = 0;             // of the exported weights
+  double final_loss = 0;          // mean over the last row of metrics.csv
+  int64_t num_test_examples = 0;  // 0: not tested (noise prediction)
+  double test_accuracy = 0;       // of the exported weights
 };
 void visit_fields(FieldVisitor& v, TrainSummary& s);
 
@@ -22,7 +22,7 @@ void visit_fields(FieldVisitor& v, TrainSummary& s);
 // something is missing.
 struct TrainingInputs {
   TrainingSet training;
-  TrainingSet test;                     // classification only
+  TrainingSet test;  // classification only
   Trainee trainee;
 };
 // On the CPU. Throws ConfigError/InputError (see config.h, load_training_set, make_trainee).

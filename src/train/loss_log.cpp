@@ -23,9 +23,10 @@ void LossLog::require_finite(int64_t last_step, const std::string& checkpoint) c
   for (size_t i = 0; i < all_losses.size(); ++i) {
     if (std::isfinite(all_losses[i]) && std::isfinite(all_norms[i])) continue;
     const int64_t step = last_step - count_ + 1 + static_cast<int64_t>(i);
-    throw std::runtime_error(fmt::format("training diverged: at step {} the loss is {} and the gradient norm {}; {}; "
-                                         "try a lower optimizer.learning_rate, a longer learning_rate.warmup_steps or gradient_clip",
-                                         step, all_losses[i], all_norms[i], checkpoint));
+    throw std::runtime_error(
+        fmt::format("training diverged: at step {} the loss is {} and the gradient norm {}; {}; "
+                    "try a lower optimizer.learning_rate, a longer learning_rate.warmup_steps or gradient_clip",
+                    step, all_losses[i], all_norms[i], checkpoint));
   }
 }
 

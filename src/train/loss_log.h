@@ -26,7 +26,7 @@ class LossLog {
 
  private:
   std::vector<double> fetch(int64_t column) const;
-  at::Tensor values_;          // [capacity, 2] fp32
+  at::Tensor values_;  // [capacity, 2] fp32
   int64_t count_ = 0;
 };
 

@@ -26,7 +26,10 @@ at::Tensor examples_of(const TrainingSet& set, const StepDraw& draw) {
 class NoisePrediction final : public Objective {
  public:
   NoisePrediction(const NoisePredictionTask& task, const Trainee& trainee, const TrainingSet& set, uint64_t seed)
-      : predict_noise_(trainee.predict_noise), set_(set), shape_(set.example_shape()), seed_(seed) {
+      : predict_noise_(trainee.predict_noise),
+        set_(set),
+        shape_(set.example_shape()),
+        seed_(seed) {
     std::vector<double> signal, noise;
     for (const double alpha_bar : NoiseSchedule(task.schedule).alpha_bar) {
       signal.push_back(std::sqrt(alpha_bar));
@@ -48,15 +51,19 @@ class NoisePrediction final : public Objective {
  private:
   NoisePredictorFunction predict_noise_;
   TrainingSet set_;
-  std::vector<int64_t> shape_;    // of one example
-  at::Tensor signal_, noise_;     // [T, 1, ...]: sqrt(alpha_bar), sqrt(1 - alpha_bar)
+  std::vector<int64_t> shape_;  // of one example
+  at::Tensor signal_, noise_;   // [T, 1, ...]: sqrt(alpha_bar), sqrt(1 - alpha_bar)
   uint64_t seed_;
 };
 
 class FlowMatching final : public Objective {
  public:
   FlowMatching(const FlowMatchingTask& task, const Trainee& trainee, const TrainingSet& set, uint64_t seed)
-      : task_(task), predict_velocity_(trainee.predict_velocity), set_(set), shape_(set.example_shape()), seed_(seed) {}
+      : task_(task),
+        predict_velocity_(trainee.predict_velocity),
+        set_(set),
+        shape_(set.example_shape()),
+        seed_(seed) {}
 
   at::Tensor loss(const StepDraw& draw) const override {
     const at::Tensor clean = set_.batch(draw.examples);
@@ -74,14 +81,13 @@ class FlowMatching final : public Objective {
   FlowMatchingTask task_;
   VelocityPredictorFunction predict_velocity_;
   TrainingSet set_;
-  std::vector<int64_t> shape_;    // C, F, Y, X
+  std::vector<int64_t> shape_;  // C, F, Y, X
   uint64_t seed_;
 };
 
 class Classification final : public Objective {
  public:
-  Classification(const ClassificationTask& task, const Trainee& trainee, const TrainingSet& set)
-      : task_(task), logits_(trainee.logits), set_(set) {}
+  Classification(const ClassificationTask& task, const Trainee& trainee, const TrainingSet& set) : task_(task), logits_(trainee.logits), set_(set) {}
 
   at::Tensor loss(const StepDraw& draw) const override {
     at::Tensor images = examples_of(set_, draw);

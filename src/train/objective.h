@@ -21,7 +21,7 @@ namespace linden {
 struct NoisePredictionTask {
   static constexpr const char* kType = "noise_prediction";
   NoiseScheduleConfig schedule;
-  DdimConfig sampler;              // of the sample grids
+  DdimConfig sampler;  // of the sample grids
 };
 // Flow matching on the rectified path (Liu et al. 2023; diffusion/flow_path.h): u uniform, sigma = shift_sigma(u, shift),
 //   L = mean | (eps - x_0) - u_theta((1 - sigma) x_0 + sigma eps, 1000 sigma, caption) |^2
@@ -29,7 +29,7 @@ struct FlowMatchingTask {
   static constexpr const char* kType = "flow_matching";
   double shift = 5.0;
   double caption_dropout = 0.1;
-  FlowSamplerConfig sampler = FlowUniPCConfig{{.num_steps = 25}};   // of the sample grids
+  FlowSamplerConfig sampler = FlowUniPCConfig{{.num_steps = 25}};  // of the sample grids
   GuidanceConfig guidance = {.convention = "u_plus", .scale = 2.0};
 };
 // Cross entropy of the class, of images moved by up to max_shift pixels (what moves in is background, -1).

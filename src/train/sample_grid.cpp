@@ -17,13 +17,13 @@
 namespace linden {
 namespace {
 
-constexpr int64_t kPointsAPicture = 16;   // a point says less than a picture: so many for each asked sample
+constexpr int64_t kPointsAPicture = 16;  // a point says less than a picture: so many for each asked sample
 
 at::Tensor draw_samples(const Trainee& trainee, const NoisePredictionTask& task, at::Device device, uint64_t seed, int64_t count) {
   const at::NoGradGuard no_grad;
   trainee.module->eval();
   ExecutorConfig eager;
-  eager.graphs = "off";   // the weights change between two grids
+  eager.graphs = "off";  // the weights change between two grids
   const auto executor = make_executor(make_denoiser(as_noise_predictor(trainee, device), NoiseSchedule(task.schedule), task.sampler), seed, eager);
   std::vector<int64_t> indices(static_cast<size_t>(count));
   std::iota(indices.begin(), indices.end(), 0);
@@ -54,8 +54,8 @@ std::string scatter_of(const at::Tensor& points, int64_t step) {  // [S, 2]
 
 }  // namespace
 
-std::filesystem::path write_sample_grid(const std::filesystem::path& folder, int64_t step, const Trainee& trainee,
-                                        const NoisePredictionTask& task, at::Device device, uint64_t seed, int64_t count) {
+std::filesystem::path write_sample_grid(const std::filesystem::path& folder, int64_t step, const Trainee& trainee, const NoisePredictionTask& task,
+                                        at::Device device, uint64_t seed, int64_t count) {
   if (trainee.example_shape.size() == 3) {
     const auto file = folder / fmt::format("samples_{}.png", step);
     write_png(file, contact_sheet(draw_samples(trainee, task, device, seed, count)), {{"step", std::to_string(step)}});

@@ -20,8 +20,7 @@ std::optional<int64_t> step_of(const fs::path& folder) {
   const std::string name = folder.filename().string();
   if (name.rfind(kPrefix, 0) != 0) return std::nullopt;
   const std::string digits = name.substr(kPrefix.size());
-  if (digits.empty() || digits.size() > 15 || !std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; }))
-    return std::nullopt;
+  if (digits.empty() || digits.size() > 15 || !std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; })) return std::nullopt;
   return std::stoll(digits);
 }
 
@@ -111,7 +110,7 @@ std::optional<fs::path> newest_train_state(const fs::path& run) {
 }
 
 std::optional<ResumedTrainState> resume_train_state(const fs::path& run, const TrainState& state) {
-  std::vector<std::pair<fs::path, std::string>> damaged;   // newest first
+  std::vector<std::pair<fs::path, std::string>> damaged;  // newest first
   for (const int64_t step : saved_steps(run)) {
     const fs::path folder = state_folder(run, step);
     ResumedTrainState resumed{folder, {}};
@@ -127,7 +126,8 @@ std::optional<ResumedTrainState> resume_train_state(const fs::path& run, const T
       aside += ".damaged";
       remove_folder(aside);
       fs::rename(bad, aside);
-      log_warning("{}: the state cannot be read ({}); it is set aside as {}, and the run goes on from {}", bad.string(), reason, aside.filename().string(), folder.string());
+      log_warning("{}: the state cannot be read ({}); it is set aside as {}, and the run goes on from {}", bad.string(), reason, aside.filename().string(),
+                  folder.string());
     }
     return resumed;
   }

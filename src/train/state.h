@@ -16,11 +16,11 @@ namespace linden {
 
 // state.json.
 struct TrainProgress {
-  int64_t step = 0;                     // steps done
+  int64_t step = 0;  // steps done
   int64_t examples_seen = 0;
-  double last_loss = 0;                 // of the newest row of metrics.csv
-  std::vector<double> pending_losses;   // of the steps since the last row of metrics.csv
-  std::vector<double> pending_norms;    // gradient norms of the same steps
+  double last_loss = 0;                // of the newest row of metrics.csv
+  std::vector<double> pending_losses;  // of the steps since the last row of metrics.csv
+  std::vector<double> pending_norms;   // gradient norms of the same steps
 };
 void visit_fields(FieldVisitor& v, TrainProgress& p);
 
@@ -29,8 +29,8 @@ struct TrainState {
   FlatParameters& weights;
   AdamW& optimizer;
   Ema& ema;
-  NamedTensors more = {};           // further tensors by name, in more.safetensors; written over when the state is read
-  ConfigRef* details = nullptr;     // further numbers, in details.json
+  NamedTensors more = {};        // further tensors by name, in more.safetensors; written over when the state is read
+  ConfigRef* details = nullptr;  // further numbers, in details.json
 };
 
 // Writes step_N (N = progress.step) and removes all but the newest `keep` states. Throws std::runtime_error

@@ -28,7 +28,9 @@ struct Captured {
 
 struct StepGraph::State {
   explicit State(at::Device device)
-      : device_guard(device), stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index())), stream_guard(stream) {}
+      : device_guard(device),
+        stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index())),
+        stream_guard(stream) {}
   c10::cuda::CUDAGuard device_guard;
   c10::cuda::CUDAStream stream;
   c10::cuda::CUDAStreamGuard stream_guard;
@@ -37,7 +39,7 @@ struct StepGraph::State {
 
 StepGraph::StepGraph(const std::string& graphs, at::Device device) {
   if (graphs == "off" || !device.is_cuda()) return;
-  c10::cuda::device_synchronize();   // what was made so far stands on another stream
+  c10::cuda::device_synchronize();  // what was made so far stands on another stream
   state_ = std::make_unique<State>(device);
   log_info("training: a step is one CUDA graph");
 }

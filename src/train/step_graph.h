@@ -27,7 +27,7 @@ class StepGraph {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;   // none where nothing is captured
+  std::unique_ptr<State> state_;  // none where nothing is captured
 };
 
 }  // namespace linden

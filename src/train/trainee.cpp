@@ -28,9 +28,7 @@ void visit_model(FieldVisitor& v, Model& c) {
   visit(v, Field("layout", "the network, as in a model folder's config.json"), c.layout);
 }
 
-at::Tensor in_layout(const at::Tensor& x, bool channels_last) {
-  return channels_last && x.dim() == 4 ? x.contiguous(at::MemoryFormat::ChannelsLast) : x;
-}
+at::Tensor in_layout(const at::Tensor& x, bool channels_last) { return channels_last && x.dim() == 4 ? x.contiguous(at::MemoryFormat::ChannelsLast) : x; }
 
 template <class Module, class Layout>
 Trainee noise_trainee(const Layout& layout, bool channels_last) {
@@ -60,7 +58,8 @@ class TextToVideoImpl : public torch::nn::Module {
   explicit TextToVideoImpl(const VideoDitConfig& layout) {
     transformer = register_module("transformer", VideoDit(layout));
     const CaptionTable table = clip_caption_table();
-    text_encoder = register_module("text_encoder", std::make_shared<CaptionEmbeddingImpl>(CaptionEmbeddingConfig{table.words(), table.max_length(), layout.text_dim}));
+    text_encoder =
+        register_module("text_encoder", std::make_shared<CaptionEmbeddingImpl>(CaptionEmbeddingConfig{table.words(), table.max_length(), layout.text_dim}));
   }
   at::Tensor forward(const at::Tensor& x, const at::Tensor& timesteps, const at::Tensor& captions) {
     return transformer(x, timesteps, text_encoder->forward(captions));
@@ -104,7 +103,9 @@ Shape wanted_shape(const UNet2DModel& c, const Shape& shape) {
 }
 Shape wanted_shape(const MlpModel& c, const Shape&) { return {c.layout.data_dim}; }
 Shape wanted_shape(const DigitClassifierModel& c, const Shape&) { return {c.layout.in_channels, c.layout.image_size, c.layout.image_size}; }
-Shape wanted_shape(const DigitJudgeModel& c, const Shape& shape) { return shape.size() == 3 ? Shape{c.layout.in_channels, shape[1], shape[2]} : Shape{c.layout.in_channels, 32, 32}; }
+Shape wanted_shape(const DigitJudgeModel& c, const Shape& shape) {
+  return shape.size() == 3 ? Shape{c.layout.in_channels, shape[1], shape[2]} : Shape{c.layout.in_channels, 32, 32};
+}
 
 // Clips in patches.
 Shape wanted_shape(const VideoDitModel& c, const Shape& shape) {
@@ -117,9 +118,7 @@ Shape wanted_shape(const VideoDitModel& c, const Shape& shape) {
 class TraineePredictor final : public NoisePredictor {
  public:
   TraineePredictor(const Trainee& trainee, at::Device device) : trainee_(trainee), device_(device) {}
-  at::Tensor predict_noise(const at::Tensor& x, const at::Tensor& timesteps) override {
-    return trainee_.predict_noise(x, timesteps).to(x.scalar_type());
-  }
+  at::Tensor predict_noise(const at::Tensor& x, const at::Tensor& timesteps) override { return trainee_.predict_noise(x, timesteps).to(x.scalar_type()); }
   std::vector<int64_t> shape() const override { return trainee_.example_shape; }
   at::Device device() const override { return device_; }
 

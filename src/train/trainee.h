@@ -26,8 +26,8 @@ namespace linden {
 
 struct UNet2DModel {
   static constexpr const char* kType = "unet2d";
-  std::string start_from;        // model folder whose weights it starts from; empty: random
-  UNet2DConfig layout;           // defaults: the digits layout
+  std::string start_from;  // model folder whose weights it starts from; empty: random
+  UNet2DConfig layout;     // defaults: the digits layout
   UNet2DModel();
 };
 struct MlpModel {
@@ -49,7 +49,7 @@ struct DigitJudgeModel {
 struct VideoDitModel {
   static constexpr const char* kType = "video_dit";
   std::string start_from;
-  VideoDitConfig layout;         // defaults: 12 blocks of width 128 on grey 32x32 frames, patches of 4x4
+  VideoDitConfig layout;  // defaults: 12 blocks of width 128 on grey 32x32 frames, patches of 4x4
   VideoDitModel();
 };
 void visit_fields(FieldVisitor& v, UNet2DModel& c);
@@ -69,10 +69,10 @@ using VelocityPredictorFunction = std::function<at::Tensor(const at::Tensor& x, 
 
 struct Trainee {
   std::shared_ptr<torch::nn::Module> module;
-  NoisePredictorFunction predict_noise;                       // one of the three is there
+  NoisePredictorFunction predict_noise;  // one of the three is there
   ClassifierFunction logits;
   VelocityPredictorFunction predict_velocity;
-  std::vector<int64_t> example_shape;                         // of what it is trained on, without B
+  std::vector<int64_t> example_shape;                                                   // of what it is trained on, without B
   std::function<void(const std::filesystem::path& folder, at::ScalarType dtype)> save;  // a model folder
 };
 
@@ -80,9 +80,9 @@ struct Trainee {
 // start_from. `channels_last`: convolutions in that layout. Throws InputError/ConfigError.
 Trainee make_trainee(const ModelConfig& config, const std::vector<int64_t>& example_shape, uint64_t seed, bool channels_last);
 
-const char* task_of(const ModelConfig& config);               // the task.type that the model is for: "noise_prediction"
-std::string model_type(const ModelConfig& config);            // "unet2d"
-int64_t num_classes(const ModelConfig& config);               // 0 unless it is a classifier
+const char* task_of(const ModelConfig& config);     // the task.type that the model is for: "noise_prediction"
+std::string model_type(const ModelConfig& config);  // "unet2d"
+int64_t num_classes(const ModelConfig& config);     // 0 unless it is a classifier
 // Throws ConfigError unless the model takes examples of that shape; `data` names the set.
 void require_fitting_model(const ModelConfig& config, const std::vector<int64_t>& example_shape, const std::string& data);
 

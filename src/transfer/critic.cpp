@@ -8,7 +8,7 @@
 namespace linden {
 namespace {
 
-constexpr uint64_t kCriticSeed = 0x9e3779b97f4a7c15;   // its draws differ from the student's
+constexpr uint64_t kCriticSeed = 0x9e3779b97f4a7c15;  // its draws differ from the student's
 
 VideoDit on_device(VideoDit network, at::Device device) {
   network->to(device, at::kFloat);
@@ -17,9 +17,12 @@ VideoDit on_device(VideoDit network, at::Device device) {
 
 }  // namespace
 
-Critic::Critic(const TransferConfig& config, VideoDit start, ExampleFeedConfig feed, const std::shared_ptr<TrajectorySource>& source, const CaptionBatch& prompts,
-               at::Device device)
-    : network(on_device(start, device)), weights(network.ptr()), optimizer(config.critic.optimizer, weights.values), learning_rate_(config.critic.optimizer.learning_rate) {
+Critic::Critic(const TransferConfig& config, VideoDit start, ExampleFeedConfig feed, const std::shared_ptr<TrajectorySource>& source,
+               const CaptionBatch& prompts, at::Device device)
+    : network(on_device(start, device)),
+      weights(network.ptr()),
+      optimizer(config.critic.optimizer, weights.values),
+      learning_rate_(config.critic.optimizer.learning_rate) {
   feed.seed ^= kCriticSeed;
   feed.needs_noise = true;
   for (int64_t i = 0; i < config.critic.steps; ++i) feeds.emplace_back(feed, source, prompts, device);

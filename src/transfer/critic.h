@@ -15,13 +15,13 @@ struct Critic {
   // Starts as `start`, on the device. `feed` is the student's but for its seed.
   Critic(const TransferConfig& config, VideoDit start, ExampleFeedConfig feed, const std::shared_ptr<TrajectorySource>& source, const CaptionBatch& prompts,
          at::Device device);
-  void begin_step(int64_t step);                       // of the student: fills `feeds`, sets the learning rate
-  void apply_gradients(double gradient_clip);          // of one step of its own
+  void begin_step(int64_t step);               // of the student: fills `feeds`, sets the learning rate
+  void apply_gradients(double gradient_clip);  // of one step of its own
 
   VideoDit network;
   FlatParameters weights;
   AdamW optimizer;
-  std::vector<ExampleFeed> feeds;                      // one for each of its steps in a step of the student
+  std::vector<ExampleFeed> feeds;  // one for each of its steps in a step of the student
 
  private:
   double learning_rate_;

@@ -34,7 +34,10 @@ at::Tensor part_of(const at::Tensor& all, int64_t part, int64_t parts) {
 }  // namespace
 
 ExampleFeed::ExampleFeed(const ExampleFeedConfig& config, std::shared_ptr<TrajectorySource> source, const CaptionBatch& prompts, at::Device device)
-    : config_(config), source_(std::move(source)), prompts_(prompts), plan_(plan_of(config), device) {}
+    : config_(config),
+      source_(std::move(source)),
+      prompts_(prompts),
+      plan_(plan_of(config), device) {}
 
 void ExampleFeed::fill(int64_t turn, int64_t step) {
   const at::NoGradGuard no_grad;
@@ -52,7 +55,7 @@ void ExampleFeed::fill(int64_t turn, int64_t step) {
 }
 
 MatchingDraw ExampleFeed::draw(int64_t part, int64_t parts) const {
-  return {part_of(draw_.x, part, parts), part_of(draw_.sigma, part, parts), part_of(draw_.next_sigma, part, parts),
+  return {part_of(draw_.x, part, parts),     part_of(draw_.sigma, part, parts), part_of(draw_.next_sigma, part, parts),
           part_of(draw_.lower, part, parts), part_of(draw_.noise, part, parts), part_of(draw_.velocity, part, parts)};
 }
 

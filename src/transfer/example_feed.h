@@ -13,7 +13,7 @@ namespace linden {
 struct ExampleFeedConfig {
   uint64_t seed = 0;
   int64_t batch_size = 0;
-  int64_t num_pairs = 0;          // the first so many of the source
+  int64_t num_pairs = 0;  // the first so many of the source
   double caption_dropout = 0;
   bool needs_noise = false;
 };
@@ -34,8 +34,8 @@ class ExampleFeed {
   CaptionBatch prompts_;
   BatchPlan plan_;
   StepDraw rows_;
-  MatchingDraw draw_;             // of the whole batch
-  at::Tensor text_;               // [B, L, D]
+  MatchingDraw draw_;  // of the whole batch
+  at::Tensor text_;    // [B, L, D]
 };
 
 }  // namespace linden

@@ -20,7 +20,7 @@ struct GateConfig {
   double learning_rate = 3e-3;          // of r
   double constraint_weight = 0.01;      // the paper's lambda is one for both
   double regulariser_weight = 0.01;
-  double commit_at = 0.6;               // share of the run after which the num_linear smallest r become 0, the rest 1
+  double commit_at = 0.6;  // share of the run after which the num_linear smallest r become 0, the rest 1
 };
 void visit_fields(FieldVisitor& v, GateConfig& c);
 

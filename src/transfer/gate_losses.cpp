@@ -23,8 +23,8 @@ at::Tensor count_constraint(const at::Tensor& r, int64_t num_linear) {
 
 at::Tensor decisiveness(const at::Tensor& r, const at::Tensor& alpha) {
   check(r.dim() == 1 && r.is_floating_point(), "decisiveness: r has {} dimensions, wanted one number a layer", r.dim());
-  check(alpha.dim() == 0 && alpha.device() == r.device(), "decisiveness: alpha has {} dimensions on {}, wanted a scalar on r's device, {}", alpha.dim(), alpha.device().str(),
-        r.device().str());
+  check(alpha.dim() == 0 && alpha.device() == r.device(), "decisiveness: alpha has {} dimensions on {}, wanted a scalar on r's device, {}", alpha.dim(),
+        alpha.device().str(), r.device().str());
   return (1 - (2 * r - 1).abs().pow(alpha.detach())).sum();
 }
 

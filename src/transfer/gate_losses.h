@@ -26,10 +26,10 @@ at::Tensor count_constraint(const at::Tensor& r, int64_t num_linear);
 at::Tensor decisiveness(const at::Tensor& r, const at::Tensor& alpha);
 
 struct AlphaScheduleConfig {
-  std::string shape = "linear";   // linear: from start to end; fixed: start
+  std::string shape = "linear";  // linear: from start to end; fixed: start
   double start = 20;
-  double end = 2;                 // 1: a push that does not fade near r = 1/2
-  double warmup = 0;              // share of the schedule in which L_reg is off and alpha stays at start
+  double end = 2;     // 1: a push that does not fade near r = 1/2
+  double warmup = 0;  // share of the schedule in which L_reg is off and alpha stays at start
 };
 void visit_fields(FieldVisitor& v, AlphaScheduleConfig& c);
 

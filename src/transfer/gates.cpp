@@ -48,7 +48,7 @@ VideoDit convert_attention(VideoDit teacher, const FeatureMapConfig& feature_map
   for (const bool may : allowed) config.attention.emplace_back(may ? "gated" : "softmax");
   VideoDit student(config);
   copy_parameters(teacher, student);
-  student->eval();   // as the teacher: there is no dropout
+  student->eval();  // as the teacher: there is no dropout
   return student;
 }
 
@@ -65,7 +65,10 @@ VideoDit without_gates(VideoDit gated, const std::vector<int64_t>& linear) {
 bool is_gate(const std::string& name) { return name.ends_with(".gate"); }
 
 GateScores::GateScores(const GateConfig& config, const AlphaScheduleConfig& alpha, VideoDit student)
-    : config_(config), alpha_schedule_(alpha), layers_(gated_layers(student)), optimizer_(adam_of(config), at::zeros({0})) {
+    : config_(config),
+      alpha_schedule_(alpha),
+      layers_(gated_layers(student)),
+      optimizer_(adam_of(config), at::zeros({0})) {
   const at::Device device = student->parameters().front().device();
   free = start_of(config, layers_.size(), device);
   optimizer_ = AdamW(adam_of(config), free);

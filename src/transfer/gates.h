@@ -31,7 +31,7 @@ class GateScores {
   // The gates of `student` become views of r. The student lies on its device.
   GateScores(const GateConfig& config, const AlphaScheduleConfig& alpha, VideoDit student);
 
-  const std::vector<int64_t>& layers() const { return layers_; }   // of the network, rising
+  const std::vector<int64_t>& layers() const { return layers_; }  // of the network, rising
   // What changes from step to step: 1, 2, ...; progress: share of the way to the commit.
   void begin_step(int64_t step, double progress);
   void clear_gradient() { gradient.zero_(); }
@@ -40,18 +40,18 @@ class GateScores {
   // The num_linear smallest r, as layers of the network, rising. Reads r.
   std::vector<int64_t> smallest(int64_t count) const;
 
-  at::Tensor r, gradient;                         // [G]: scores; gradient of the matching loss
-  at::Tensor grad_constraint, grad_regulariser;   // [G] of the last step, weights included
-  at::Tensor constraint, regulariser;             // scalars: the two losses, without lambda
+  at::Tensor r, gradient;                        // [G]: scores; gradient of the matching loss
+  at::Tensor grad_constraint, grad_regulariser;  // [G] of the last step, weights included
+  at::Tensor constraint, regulariser;            // scalars: the two losses, without lambda
   // What a checkpoint keeps beside r.
-  at::Tensor free, mean, variance;                // [G]: what is trained (r itself or the sigmoid's v) and its moments
+  at::Tensor free, mean, variance;  // [G]: what is trained (r itself or the sigmoid's v) and its moments
 
  private:
   GateConfig config_;
   AlphaScheduleConfig alpha_schedule_;
   std::vector<int64_t> layers_;
   AdamW optimizer_;
-  at::Tensor alpha_, regulariser_on_;             // scalars on the device
+  at::Tensor alpha_, regulariser_on_;  // scalars on the device
 };
 
 }  // namespace linden

@@ -9,7 +9,8 @@
 namespace linden {
 
 HeldOut::HeldOut(const TransferConfig& config, TrajectorySource& source, const CaptionBatch& prompts, at::Device device)
-    : bf16_(config.precision == "bf16"), device_(device) {
+    : bf16_(config.precision == "bf16"),
+      device_(device) {
   const int64_t kept = source.manifest().num_kept(), trajectories = source.size() / kept, held = config.num_held_out;
   std::vector<int64_t> rows;
   for (int64_t p = 0; p < config.num_points; ++p) rows.push_back((trajectories - held + p % held) * kept + p * kept / config.num_points);

@@ -20,7 +20,7 @@ class HeldOut {
  private:
   bool bf16_;
   at::Device device_;
-  at::Tensor x_, sigma_;   // [P, C, F, Y, X], [P]
+  at::Tensor x_, sigma_;  // [P, C, F, Y, X], [P]
   CaptionBatch captions_;
 };
 

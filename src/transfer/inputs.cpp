@@ -47,7 +47,7 @@ std::shared_ptr<TrajectorySource> rolling_source(const TransferConfig& config, c
   RollingConfig buffer = rolling.buffer;
   buffer.held_out = config.num_held_out;
   TeacherVelocity velocity = [in_bf16 = config.precision == "bf16", device, own = teacher_velocity(teacher, manifest, device)](const auto&... arguments) {
-    const Bf16Scope bf16(in_bf16, device);   // the teacher's weights stay in fp32: training asks it, too
+    const Bf16Scope bf16(in_bf16, device);  // the teacher's weights stay in fp32: training asks it, too
     return own(arguments...);
   };
   return std::make_shared<RollingTrajectories>(manifest, std::move(velocity), buffer, device);
@@ -63,18 +63,21 @@ TransferInputs prepare_transfer(const TransferConfig& config, at::Device device)
   fixed_selection(config.gates, layers, static_cast<uint64_t>(config.run.seed));
   const std::vector<std::string> kinds = attention_of_blocks(inputs.teacher.transformer->config());
   for (size_t i = 0; i < kinds.size(); ++i)
-    check_input(kinds[i] == "softmax", "{}: layer {} is {} already; a transfer starts from a teacher whose layers are all softmax", config.teacher, i, kinds[i]);
+    check_input(kinds[i] == "softmax", "{}: layer {} is {} already; a transfer starts from a teacher whose layers are all softmax", config.teacher, i,
+                kinds[i]);
   if (!config.compare.empty()) {
     const VideoModelLayout other = read_video_model_layout(config.compare), own = read_video_model_layout(config.teacher);
     check_input(other.sample_shape == own.sample_shape && other.transformer.text_dim == own.transformer.text_dim,
-                "compare: {} makes clips [{}] under captions of width {}, the teacher [{}] of {}; wanted the same", config.compare, fmt::join(other.sample_shape, ", "),
-                other.transformer.text_dim, fmt::join(own.sample_shape, ", "), own.transformer.text_dim);
+                "compare: {} makes clips [{}] under captions of width {}, the teacher [{}] of {}; wanted the same", config.compare,
+                fmt::join(other.sample_shape, ", "), other.transformer.text_dim, fmt::join(own.sample_shape, ", "), own.transformer.text_dim);
   }
   inputs.source = config.trajectories.empty() ? rolling_source(config, inputs.teacher, device) : stored_source(config, inputs.teacher, device);
   const int64_t kept = inputs.source->manifest().num_kept(), trajectories = inputs.source->size() / kept, pairs = (trajectories - config.num_held_out) * kept;
   if (pairs < config.batch_size)
-    throw ConfigError(fmt::format("num_held_out is {} and batch_size {}, but {} has {} trajectories of {} pairs: {} are left to train on; make more trajectories or lower the two",
-                                  config.num_held_out, config.batch_size, config.trajectories.empty() ? "rolling" : config.trajectories, trajectories, kept, std::max<int64_t>(0, pairs)));
+    throw ConfigError(fmt::format(
+        "num_held_out is {} and batch_size {}, but {} has {} trajectories of {} pairs: {} are left to train on; make more trajectories or lower the two",
+        config.num_held_out, config.batch_size, config.trajectories.empty() ? "rolling" : config.trajectories, trajectories, kept,
+        std::max<int64_t>(0, pairs)));
   return inputs;
 }
 

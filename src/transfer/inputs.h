@@ -11,7 +11,7 @@
 namespace linden {
 
 struct TransferInputs {
-  VideoModel teacher;                       // on the CPU, fp32
+  VideoModel teacher;  // on the CPU, fp32
   std::shared_ptr<TrajectorySource> source;
 };
 // Throws ConfigError/InputError: a teacher that is linear already, trajectories of another teacher, guidance or latent shape, damaged ones,

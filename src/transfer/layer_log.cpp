@@ -87,9 +87,7 @@ std::vector<Row> read_rows(const fs::path& file, const std::string& header, Pars
 
 }  // namespace
 
-StepRows::StepRows(fs::path file, std::string header) : file_(std::move(file)), header_(std::move(header)) {
-  rewrite(std::numeric_limits<int64_t>::max());
-}
+StepRows::StepRows(fs::path file, std::string header) : file_(std::move(file)), header_(std::move(header)) { rewrite(std::numeric_limits<int64_t>::max()); }
 
 // Leaves a file alone that would stay as it is.
 void StepRows::rewrite(int64_t last_step) {
@@ -117,7 +115,9 @@ void StepRows::append(const std::string& lines) {
 void StepRows::cut_after(int64_t step) { rewrite(step); }
 
 LayerLog::LayerLog(const fs::path& run_folder)
-    : layers_(run_folder / "layers.csv", kLayerHeader), bins_(run_folder / "bins.csv", kBinHeader), messages_(run_folder / "messages.csv", kMessageHeader) {}
+    : layers_(run_folder / "layers.csv", kLayerHeader),
+      bins_(run_folder / "bins.csv", kBinHeader),
+      messages_(run_folder / "messages.csv", kMessageHeader) {}
 
 void LayerLog::layers(const std::vector<LayerRow>& rows) {
   std::string lines;
@@ -146,7 +146,7 @@ void LayerLog::cut_after(int64_t step) {
 
 std::vector<LayerRow> read_layer_rows(const fs::path& file) {
   return read_rows<LayerRow>(file, kLayerHeader, [](RowReader& in) {
-    return LayerRow{in.integer(), in.integer(), in.number(), in.number(), in.number(), in.number()};   // braces: from left to right
+    return LayerRow{in.integer(), in.integer(), in.number(), in.number(), in.number(), in.number()};  // braces: from left to right
   });
 }
 

@@ -17,14 +17,14 @@
 namespace linden {
 
 struct LayerRow {
-  int64_t step = 0, layer = 0;       // layers from 0
+  int64_t step = 0, layer = 0;  // layers from 0
   double r = 1;
   double grad_matching = 0, grad_constraint = 0, grad_regulariser = 0;
   bool operator==(const LayerRow&) const = default;
 };
 struct BinRow {
   int64_t step = 0;
-  double sigma_low = 0, sigma_high = 1, velocity_error = 0;   // NaN where nothing fell into the bin
+  double sigma_low = 0, sigma_high = 1, velocity_error = 0;  // NaN where nothing fell into the bin
   int64_t count = 0;
 };
 struct MessageRow {
@@ -38,8 +38,8 @@ class StepRows {
  public:
   // InputError: the file has another header.
   StepRows(std::filesystem::path file, std::string header);
-  void append(const std::string& lines);     // whole lines; flushed
-  void cut_after(int64_t step);              // drops rows of later steps
+  void append(const std::string& lines);  // whole lines; flushed
+  void cut_after(int64_t step);           // drops rows of later steps
 
  private:
   void rewrite(int64_t last_step);

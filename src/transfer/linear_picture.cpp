@@ -11,7 +11,7 @@ namespace linden {
 namespace {
 
 struct Influence {
-  double at = 0, error_at = 0;   // solver steps from the first solver time: p and q
+  double at = 0, error_at = 0;  // solver steps from the first solver time: p and q
   double weight = 1;
 };
 
@@ -71,7 +71,8 @@ class Influences {
     const double step = (sigma_[j + 1] - sigma_[j]) / static_cast<double>(c.substeps);
     if (c.time == "next") times = {sigma_[j] + step};
     const int64_t parts = 2 * config_.cells;
-    for (int64_t i = 0; c.time == "within_step" && i < parts; ++i) times.push_back(sigma_[j] + (static_cast<double>(i) + 0.5) / static_cast<double>(parts) * step);
+    for (int64_t i = 0; c.time == "within_step" && i < parts; ++i)
+      times.push_back(sigma_[j] + (static_cast<double>(i) + 0.5) / static_cast<double>(parts) * step);
     for (double& t : times) t = std::min(std::clamp(t, c.clamp_low, c.clamp_high), sigma_[j]);
     return times;
   }
@@ -100,8 +101,8 @@ double frobenius(const at::Tensor& matrix) { return matrix.square().sum().sqrt()
 }  // namespace
 
 LinearPicture linear_picture(const MatchingConfig& matching, const FlowSchedule& schedule, const LinearPictureConfig& config) {
-  check(config.width > 0 && config.deviation > 0 && config.cells > 0, "linear picture: width {}, deviation {}, cells {}: wanted numbers above 0", config.width, config.deviation,
-        config.cells);
+  check(config.width > 0 && config.deviation > 0 && config.cells > 0, "linear picture: width {}, deviation {}, cells {}: wanted numbers above 0", config.width,
+        config.deviation, config.cells);
   std::vector<Influence> influences = std::visit([&](const auto& c) { return Influences(schedule, config).of(c); }, matching);
   const int64_t num_steps = schedule.num_steps(), size = num_steps * config.cells + 1;
   double sum = 0;
@@ -122,7 +123,7 @@ LinearPicture linear_picture(const MatchingConfig& matching, const FlowSchedule&
 LinearGrowth linear_growth(const LinearPicture& picture, double horizon) {
   const at::Tensor points = at::tensor(picture.solver_points, at::kLong);
   const auto [values, vectors] = at::linalg_eigh(picture.kernel);
-  const at::Tensor root = vectors * values.clamp_min(0).sqrt().unsqueeze(0);   // Theta = root root^T
+  const at::Tensor root = vectors * values.clamp_min(0).sqrt().unsqueeze(0);  // Theta = root root^T
   const at::Tensor start = root.index_select(0, points);
   const double worst = two_norm(start), typical = frobenius(start);
   LinearGrowth growth;

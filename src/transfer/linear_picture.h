@@ -20,16 +20,16 @@ namespace linden {
 
 // One-dimensional data N(0, deviation^2): gives dmd_norm its divisors, in closed form (along the teacher's exact trajectories).
 struct LinearPictureConfig {
-  double width = 1;          // of the kernel, in solver steps
+  double width = 1;  // of the kernel, in solver steps
   double deviation = 0.5;
-  int64_t cells = 8;         // grid points a solver step: times between solver times are rounded to these
-  double horizon = 64;       // in time constants: an isolated point under weight 1 decays as exp(-tau)
+  int64_t cells = 8;    // grid points a solver step: times between solver times are rounded to these
+  double horizon = 64;  // in time constants: an isolated point under weight 1 decays as exp(-tau)
 };
 
 struct LinearPicture {
-  at::Tensor matrix;                  // M [P, P] fp64 on a grid of times, from the first solver time down to 0
-  at::Tensor kernel;                  // Theta [P, P]
-  std::vector<int64_t> solver_points; // [N] grid points of the solver's times
+  at::Tensor matrix;                   // M [P, P] fp64 on a grid of times, from the first solver time down to 0
+  at::Tensor kernel;                   // Theta [P, P]
+  std::vector<int64_t> solver_points;  // [N] grid points of the solver's times
 };
 // mse, adm, on_policy (dmd has no such picture: CheckError). Weights are scaled to sum to the number of solver times, so that
 // objectives differ in form and not in learning rate.

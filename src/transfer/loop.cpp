@@ -55,14 +55,34 @@ VideoDit on_device(VideoDit network, at::Device device) {
 class Transfer {
  public:
   Transfer(const TransferConfig& config, TransferInputs inputs, RunDirectory& run, at::Device device)
-      : config_(config), run_(run), device_(device), seed_(static_cast<uint64_t>(config.run.seed)), teacher_folder_(std::move(inputs.teacher)),
-        source_(std::move(inputs.source)), calls_(matching_calls(config.matching)), student_(make_student()), teacher_(on_device(teacher_folder_.transformer, device)),
-        weights_(student_.ptr(), is_gate), optimizer_(config.optimizer, weights_.values), ema_(config.ema_decay, weights_.values),
-        scores_(config.gates, config.alpha, student_), prompts_(encode(source_->prompts())), feed_(feed_config(seed_), source_, prompts_, device),
-        times_{at::tensor(source_->manifest().sigma, at::kFloat).to(device)}, held_out_(config, *source_, prompts_, device),
-        clips_(config, source_->manifest(), prompts_, teacher_, run.path(), device), bins_(config.num_bins, device), losses_(config.log_every, device), errors_(config.log_every, device),
-        detectors_(config.detectors, config.gates), rows_(run.path()), loss_(at::zeros({}, at::dtype(at::kFloat).device(device))), norm_(at::zeros_like(loss_)),
-        error_(at::zeros_like(loss_)), clock_(config.time_stages, device), graph_(config.time_stages ? "off" : config.graphs, device) {
+      : config_(config),
+        run_(run),
+        device_(device),
+        seed_(static_cast<uint64_t>(config.run.seed)),
+        teacher_folder_(std::move(inputs.teacher)),
+        source_(std::move(inputs.source)),
+        calls_(matching_calls(config.matching)),
+        student_(make_student()),
+        teacher_(on_device(teacher_folder_.transformer, device)),
+        weights_(student_.ptr(), is_gate),
+        optimizer_(config.optimizer, weights_.values),
+        ema_(config.ema_decay, weights_.values),
+        scores_(config.gates, config.alpha, student_),
+        prompts_(encode(source_->prompts())),
+        feed_(feed_config(seed_), source_, prompts_, device),
+        times_{at::tensor(source_->manifest().sigma, at::kFloat).to(device)},
+        held_out_(config, *source_, prompts_, device),
+        clips_(config, source_->manifest(), prompts_, teacher_, run.path(), device),
+        bins_(config.num_bins, device),
+        losses_(config.log_every, device),
+        errors_(config.log_every, device),
+        detectors_(config.detectors, config.gates),
+        rows_(run.path()),
+        loss_(at::zeros({}, at::dtype(at::kFloat).device(device))),
+        norm_(at::zeros_like(loss_)),
+        error_(at::zeros_like(loss_)),
+        clock_(config.time_stages, device),
+        graph_(config.time_stages ? "off" : config.graphs, device) {
     if (clock_.on()) stage_log_ = std::make_unique<StageLog>(run.path());
     freeze_parameters(*teacher_);
     student_->set_activation_checkpointing(config.activation_checkpointing);
@@ -72,8 +92,8 @@ class Transfer {
 
   TransferResult run() {
     if (!resume()) begin();
-    log_info("transfer: {} of {} layers become linear ({}), {} pairs, batch {}, {} steps, on {}", config_.gates.num_linear, num_layers(), config_.gates.selection, num_pairs(),
-             config_.batch_size, config_.steps, device_.str());
+    log_info("transfer: {} of {} layers become linear ({}), {} pairs, batch {}, {} steps, on {}", config_.gates.num_linear, num_layers(),
+             config_.gates.selection, num_pairs(), config_.batch_size, config_.steps, device_.str());
     const int64_t first = done_.step;
     training_ = Clock::now();
     Progress progress("transfer", config_.steps, "step", done_.step);
@@ -100,7 +120,7 @@ class Transfer {
     VideoDit teacher = teacher_folder_.transformer;
     std::vector<bool> allowed = allowed_layers(config_.gates, teacher->config().num_layers);
     const std::vector<int64_t> fixed = fixed_selection(config_.gates, teacher->config().num_layers, seed_);
-    if (!fixed.empty())   // only these need a linear mixer
+    if (!fixed.empty())  // only these need a linear mixer
       for (size_t i = 0; i < allowed.size(); ++i) allowed[i] = std::ranges::count(fixed, static_cast<int64_t>(i)) > 0 || config_.measure_layers;
     return on_device(convert_attention(teacher, config_.feature_map, allowed), device_);
   }
@@ -121,8 +141,7 @@ class Transfer {
     average_ = on_device(copy_of(student_), device_);
     average_weights_ = std::make_unique<FlatParameters>(average_.ptr(), is_gate);
     freeze_parameters(*average_);
-    for (size_t i = 0; i < scores_.layers().size(); ++i)
-      mixer(average_, scores_.layers()[i])->gate().set_data(scores_.r.narrow(0, static_cast<int64_t>(i), 1));
+    for (size_t i = 0; i < scores_.layers().size(); ++i) mixer(average_, scores_.layers()[i])->gate().set_data(scores_.r.narrow(0, static_cast<int64_t>(i), 1));
   }
 
   int64_t num_layers() const { return teacher_folder_.transformer->config().num_layers; }
@@ -192,14 +211,17 @@ class Transfer {
     if (measured) after = learns ? gaps() : before;
     std::string table = "layer,gap_untrained,gap_warm,output_error\n";
     for (size_t i = 0; i < layers.size(); ++i)
-      table += fmt::format("{},{},{},{}\n", layers[i], measured ? before[i] : std::nan(""), measured ? after[i] : std::nan(""), learns ? outputs[i] : std::nan(""));
+      table +=
+          fmt::format("{},{},{},{}\n", layers[i], measured ? before[i] : std::nan(""), measured ? after[i] : std::nan(""), learns ? outputs[i] : std::nan(""));
     write_file_atomically(run_.file("block_errors.csv"), table);
     if (learned()) {
       run_layers();
       details_.gap_at_start = gap();
       if (config_.gates.num_linear > 0 && commit_step() > 0) return;
     }
-    commit(config_.gates.selection == "heuristic" ? smallest(layers, after) : learned() ? scores_.smallest(config_.gates.num_linear) : fixed_selection(config_.gates, num_layers(), seed_));
+    commit(config_.gates.selection == "heuristic" ? smallest(layers, after)
+           : learned()                            ? scores_.smallest(config_.gates.num_linear)
+                                                  : fixed_selection(config_.gates, num_layers(), seed_));
     if (!learned()) details_.gap_at_start = details_.gap_after_commit;
   }
 
@@ -235,7 +257,8 @@ class Transfer {
     run_layers();
     graph_.reset();
     details_.gap_after_commit = gap();
-    log_info("commit: layers {} are linear; velocity gap {:.3g} before, {:.3g} after", fmt::join(linear, ", "), details_.gap_before_commit, details_.gap_after_commit);
+    log_info("commit: layers {} are linear; velocity gap {:.3g} before, {:.3g} after", fmt::join(linear, ", "), details_.gap_before_commit,
+             details_.gap_after_commit);
     rows_.message(done_.step, "commit", fmt::format("layers {} are linear from here on", fmt::join(linear, " ")));
   }
 
@@ -324,7 +347,7 @@ class Transfer {
   void log(int64_t first) {
     const std::vector<double> errors = errors_.losses();
     Observation row{done_.step, mean(losses_.losses()), mean(errors), mean(losses_.norms()), {}, {}, {}, 0};
-    const at::Tensor table = at::stack({scores_.r, scores_.gradient, scores_.grad_constraint, scores_.grad_regulariser}).to(at::kCPU, at::kDouble);   // [4, G]
+    const at::Tensor table = at::stack({scores_.r, scores_.gradient, scores_.grad_constraint, scores_.grad_regulariser}).to(at::kCPU, at::kDouble);  // [4, G]
     const auto at_layer = [&](int64_t what, size_t i) { return table[what][static_cast<int64_t>(i)].item<double>(); };
     int64_t num_linear = static_cast<int64_t>(details_.linear_layers.size());
     if (!details_.committed) {
@@ -340,10 +363,15 @@ class Transfer {
     }
     rows_.bins(done_.step, bins_.fetch());
     const double tokens = static_cast<double>(done_.step - first) * static_cast<double>(config_.batch_size * tokens_per_example()) / seconds_since(training_);
-    run_.log_metrics(done_.step, {{"loss", row.loss}, {"velocity_error", row.velocity_error}, {"gradient_norm", row.gradient_norm}, {"learning_rate", learning_rate(done_.step)},
-                                  {"constraint", scores_.constraint.item<double>()}, {"regulariser", scores_.regulariser.item<double>()},
+    run_.log_metrics(done_.step, {{"loss", row.loss},
+                                  {"velocity_error", row.velocity_error},
+                                  {"gradient_norm", row.gradient_norm},
+                                  {"learning_rate", learning_rate(done_.step)},
+                                  {"constraint", scores_.constraint.item<double>()},
+                                  {"regulariser", scores_.regulariser.item<double>()},
                                   {"alpha", details_.committed ? std::nan("") : alpha_at(config_.alpha, gate_progress(done_.step))},
-                                  {"num_linear", static_cast<double>(num_linear)}, {"tokens_per_second", tokens}});
+                                  {"num_linear", static_cast<double>(num_linear)},
+                                  {"tokens_per_second", tokens}});
     done_.last_loss = row.loss;
     note_ = fmt::format("loss {:.3g}  error {:.3g}  linear {}/{}", row.loss, row.velocity_error, num_linear, config_.gates.num_linear);
     if (student_deviation_) row.student_deviation = std::exchange(student_deviation_, std::nullopt), row.teacher_deviation = clips_.teacher_deviation();
@@ -407,7 +435,7 @@ class Transfer {
     result.gap_before_commit = details_.gap_before_commit;
     result.gap_after_commit = details_.gap_after_commit;
     result.commit_distance = details_.commit_distance;
-    if (!learned()) result.gap_before_commit = result.commit_distance = std::nan("");   // there were no open gates
+    if (!learned()) result.gap_before_commit = result.commit_distance = std::nan("");  // there were no open gates
     result.gap = gap();
     result.final_loss = done_.last_loss;
     if (device_.is_cuda()) result.peak_gb = 1e-9 * device_memory(device_).peak;
@@ -447,13 +475,13 @@ class Transfer {
   TransferProgress details_;
   ConfigRefOf<TransferProgress> details_ref_{details_};
   TrainProgress done_;
-  std::optional<double> student_deviation_;   // of the strip since the last row of the log
-  at::Tensor loss_, norm_, error_;   // of the step, scalars
+  std::optional<double> student_deviation_;  // of the strip since the last row of the log
+  at::Tensor loss_, norm_, error_;           // of the step, scalars
   Clock::time_point training_;
   std::string note_;
   StageClock clock_;
-  std::unique_ptr<StageLog> stage_log_;   // with time_stages
-  StepGraph graph_;                  // the last: its end waits for the device
+  std::unique_ptr<StageLog> stage_log_;  // with time_stages
+  StepGraph graph_;                      // the last: its end waits for the device
 };
 
 }  // namespace

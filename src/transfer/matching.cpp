@@ -11,7 +11,7 @@
 namespace linden {
 namespace {
 
-constexpr double kSmallestDivisor = 1e-6;   // under dmd_norm and relative errors: a sample of all zeros stays finite
+constexpr double kSmallestDivisor = 1e-6;  // under dmd_norm and relative errors: a sample of all zeros stays finite
 
 at::Tensor as_rows(const at::Tensor& per_sample, const at::Tensor& x) {  // [B] -> [B, 1, ...]
   std::vector<int64_t> shape(static_cast<size_t>(x.dim()), 1);
@@ -22,7 +22,8 @@ at::Tensor as_rows(const at::Tensor& per_sample, const at::Tensor& x) {  // [B] 
 at::Tensor mean_of_sample(const at::Tensor& x) { return x.flatten(1).mean(1); }  // [B, ...] -> [B]
 
 void check_rows(const at::Tensor& t, const char* name, const at::Tensor& x) {
-  check(t.defined() && t.dim() == 1 && t.size(0) == x.size(0), "matching: {} has {} values, wanted one for each of the {} samples", name, t.defined() ? t.numel() : 0, x.size(0));
+  check(t.defined() && t.dim() == 1 && t.size(0) == x.size(0), "matching: {} has {} values, wanted one for each of the {} samples", name,
+        t.defined() ? t.numel() : 0, x.size(0));
 }
 
 void check_like(const at::Tensor& t, const char* name, const at::Tensor& x) {
@@ -57,7 +58,9 @@ at::Tensor loss_with_gradient(const at::Tensor& value, const at::Tensor& gradien
   return ((value - value.detach()) * gradient + 0.5 * gradient.square()).mean();
 }
 
-at::Tensor euler_step(const at::Tensor& x, const at::Tensor& velocity, const at::Tensor& from, const at::Tensor& to) { return x + as_rows(to - from, x) * velocity; }
+at::Tensor euler_step(const at::Tensor& x, const at::Tensor& velocity, const at::Tensor& from, const at::Tensor& to) {
+  return x + as_rows(to - from, x) * velocity;
+}
 
 at::Tensor kl_weight(const at::Tensor& from, const at::Tensor& to) { return (from - to) * (1 - to) / to; }  // [B]
 
@@ -70,7 +73,7 @@ MatchingParts match(const MseMatchingConfig& c, const FlowTimes&, const Matching
 
 MatchingParts match(const AdmConfig& c, const FlowTimes& times, const MatchingNetworks& networks, const MatchingDraw& draw) {
   const bool renoise = c.reading == "renoise";
-  const at::Tensor weight_time = matching_time(c, times, draw);   // t, but for rows that are matched where they are
+  const at::Tensor weight_time = matching_time(c, times, draw);  // t, but for rows that are matched where they are
   const at::Tensor t = c.match_last_step ? at::where(draw.next_sigma <= 0, draw.sigma, weight_time) : weight_time;
   const at::Tensor student = ask(networks.student, "student", draw.x, draw.sigma), velocity = student.detach();
   const at::Tensor clean = flow_clean(draw.x, velocity, draw.sigma);
@@ -79,8 +82,8 @@ MatchingParts match(const AdmConfig& c, const FlowTimes& times, const MatchingNe
 
   const at::Tensor teacher = ask_frozen(networks.teacher, "teacher", point, t);
   const at::Tensor score = c.score == "self" ? ask_frozen(networks.student, "student", point, t) : ask_frozen(networks.score, "score", point, t);
-  at::Tensor error = teacher - score;   // (u - u^)(x^_t, t)
-  at::Tensor start_error;               // (u - u^)(x_t', t')
+  at::Tensor error = teacher - score;  // (u - u^)(x^_t, t)
+  at::Tensor start_error;              // (u - u^)(x_t', t')
   if (c.anchor > 0 || c.both_ends) start_error = ask_frozen(networks.teacher, "teacher", draw.x, draw.sigma) - velocity;
   if (c.both_ends) error = 0.5 * (error + start_error);
 
@@ -109,7 +112,7 @@ MatchingParts match(const OnPolicyMatchingConfig& c, const FlowTimes& times, con
 
 // A point of the student's distribution at a drawn time, and what made it.
 struct Renoised {
-  at::Tensor time, clean, point;   // [B], [B, ...], [B, ...]
+  at::Tensor time, clean, point;  // [B], [B, ...], [B, ...]
 };
 
 Renoised renoise(const DmdMatchingConfig& c, const MatchingDraw& draw, const at::Tensor& velocity) {
@@ -138,8 +141,8 @@ at::Tensor matching_time(const MatchingTimeConfig& c, const FlowTimes& times, co
   check_rows(draw.next_sigma, "next_sigma", draw.x);
   at::Tensor t;
   if (c.time == "lower_solver_time") {
-    const at::Tensor middle = 0.5 * (draw.sigma + draw.next_sigma);                                      // no level lies on it
-    const at::Tensor first = (times.sigma.unsqueeze(0) > middle.unsqueeze(1)).sum(1);                    // [B] index of the next level
+    const at::Tensor middle = 0.5 * (draw.sigma + draw.next_sigma);                    // no level lies on it
+    const at::Tensor first = (times.sigma.unsqueeze(0) > middle.unsqueeze(1)).sum(1);  // [B] index of the next level
     const at::Tensor count = times.sigma.size(0) - first;
     const at::Tensor chosen = first + (draw.lower * count).floor().to(at::kLong).minimum(count - 1);
     t = times.sigma.index_select(0, chosen.clamp_max(times.sigma.size(0) - 1));

@@ -30,14 +30,14 @@ namespace linden {
 using VelocityAt = std::function<at::Tensor(const at::Tensor& x, const at::Tensor& sigma)>;
 
 struct MatchingNetworks {
-  VelocityAt student;   // its gradient is wanted; also asked without
-  VelocityAt teacher;   // asked without gradient
-  VelocityAt score;     // asked without gradient: adm with score ema or extra, the critic of dmd; else may be empty
+  VelocityAt student;  // its gradient is wanted; also asked without
+  VelocityAt teacher;  // asked without gradient
+  VelocityAt score;    // asked without gradient: adm with score ema or extra, the critic of dmd; else may be empty
 };
 
 // The solver's levels on the device that trains.
 struct FlowTimes {
-  at::Tensor sigma;   // [N+1] fp32, falling, the last is 0
+  at::Tensor sigma;  // [N+1] fp32, falling, the last is 0
 };
 FlowTimes flow_times(const FlowSchedule& schedule, at::Device device);
 

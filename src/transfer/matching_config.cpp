@@ -11,21 +11,28 @@ void visit_clamp(FieldVisitor& v, double& low, double& high) {
 }
 
 void visit_time(FieldVisitor& v, MatchingTimeConfig& c) {
-  visit(v, Field("time", "t below the state's own solver time t'. next: the next solver time; within_step: uniform between the two; lower_solver_time: one of all later ones")
-               .one_of({"next", "within_step", "lower_solver_time"}), c.time);
+  visit(
+      v,
+      Field(
+          "time",
+          "t below the state's own solver time t'. next: the next solver time; within_step: uniform between the two; lower_solver_time: one of all later ones")
+          .one_of({"next", "within_step", "lower_solver_time"}),
+      c.time);
   visit(v, Field("substeps", "of next and within_step: t within this fraction of the solver step").at_least(1), c.substeps);
   visit_clamp(v, c.clamp_low, c.clamp_high);
 }
 
 void require_clamp(double low, double high, const std::string& prefix) {
-  if (low >= high) throw ConfigError(fmt::format("{}.clamp_low is {}, but {}.clamp_high is {}: wanted a smaller one (0.02 and 0.98 are usual)", prefix, low, prefix, high));
+  if (low >= high)
+    throw ConfigError(fmt::format("{}.clamp_low is {}, but {}.clamp_high is {}: wanted a smaller one (0.02 and 0.98 are usual)", prefix, low, prefix, high));
 }
 
 void require_time(const MatchingTimeConfig& c, const std::string& prefix) {
   require_clamp(c.clamp_low, c.clamp_high, prefix);
   if (c.time == "lower_solver_time" && c.substeps != 1)
-    throw ConfigError(fmt::format("{}.substeps is {}, but {}.time is lower_solver_time, which takes no part of a step; set substeps to 1 or time to next or within_step", prefix,
-                                  c.substeps, prefix));
+    throw ConfigError(
+        fmt::format("{}.substeps is {}, but {}.time is lower_solver_time, which takes no part of a step; set substeps to 1 or time to next or within_step",
+                    prefix, c.substeps, prefix));
 }
 
 void require(const MseMatchingConfig&, const std::string&) {}
@@ -34,11 +41,13 @@ void require(const DmdMatchingConfig& c, const std::string& prefix) { require_cl
 void require(const AdmConfig& c, const std::string& prefix) {
   require_time(c, prefix);
   if (c.reading == "renoise" && (c.match_last_step || c.both_ends))
-    throw ConfigError(fmt::format("{}.{} is true, but {}.reading is renoise, whose point does not lie on a step from (x_t', t'); set reading to solver_step", prefix,
-                                  c.match_last_step ? "match_last_step" : "both_ends", prefix));
+    throw ConfigError(fmt::format("{}.{} is true, but {}.reading is renoise, whose point does not lie on a step from (x_t', t'); set reading to solver_step",
+                                  prefix, c.match_last_step ? "match_last_step" : "both_ends", prefix));
   if (c.normalisation == "dmd_norm" && c.match_last_step)
-    throw ConfigError(fmt::format("{}.match_last_step is true, but {}.normalisation is dmd_norm: at the state itself its divisor is t' |u - u^|, and the gradient would not shrink near "
-                                  "the teacher; set normalisation to raw or unit", prefix, prefix));
+    throw ConfigError(fmt::format(
+        "{}.match_last_step is true, but {}.normalisation is dmd_norm: at the state itself its divisor is t' |u - u^|, and the gradient would not shrink near "
+        "the teacher; set normalisation to raw or unit",
+        prefix, prefix));
 }
 
 MatchingCalls calls(const MseMatchingConfig& c) { return {.student_with_gradient = 1, .teacher = c.target == "teacher"}; }
@@ -56,16 +65,25 @@ MatchingCalls calls(const AdmConfig& c) {
 }  // namespace
 
 void visit_fields(FieldVisitor& v, MseMatchingConfig& c) {
-  visit(v, Field("target", "teacher: asked at the stored state; stored: the velocity stored beside it, guided as the trajectory was").one_of({"teacher", "stored"}), c.target);
+  visit(
+      v,
+      Field("target", "teacher: asked at the stored state; stored: the velocity stored beside it, guided as the trajectory was").one_of({"teacher", "stored"}),
+      c.target);
 }
 
 void visit_fields(FieldVisitor& v, AdmConfig& c) {
   visit_time(v, c);
-  visit(v, Field("reading", "solver_step: the student's velocity takes one Euler step from t' to t; renoise: it jumps to x_0 and new noise is added").one_of({"solver_step", "renoise"}),
+  visit(v,
+        Field("reading", "solver_step: the student's velocity takes one Euler step from t' to t; renoise: it jumps to x_0 and new noise is added")
+            .one_of({"solver_step", "renoise"}),
         c.reading);
-  visit(v, Field("normalisation", "raw: weights as published; dmd_norm: divided by the sample's mean |x_0 of the student - x_0 of the teacher|; unit: weight 1")
-               .one_of({"raw", "dmd_norm", "unit"}), c.normalisation);
-  visit(v, Field("score", "whose velocity stands for the student's score: its own, that of its average, or that of an extra network trained on its samples").one_of({"self", "ema", "extra"}),
+  visit(v,
+        Field("normalisation", "raw: weights as published; dmd_norm: divided by the sample's mean |x_0 of the student - x_0 of the teacher|; unit: weight 1")
+            .one_of({"raw", "dmd_norm", "unit"}),
+        c.normalisation);
+  visit(v,
+        Field("score", "whose velocity stands for the student's score: its own, that of its average, or that of an extra network trained on its samples")
+            .one_of({"self", "ema", "extra"}),
         c.score);
   visit(v, Field("anchor", "weight of a velocity match at the stored state, added").at_least(0), c.anchor);
   visit(v, Field("both_ends", "the error is the mean of those at the stored state and at the student's next point"), c.both_ends);

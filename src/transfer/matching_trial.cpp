@@ -21,14 +21,14 @@ class MixtureTeacher {
  public:
   explicit MixtureTeacher(const MatchingTrialConfig& c) : deviation_(c.deviation) {
     const at::Tensor angle = at::arange(c.components, at::kFloat) * (2 * M_PI / static_cast<double>(c.components));
-    centres_ = c.radius * at::stack({angle.cos(), angle.sin()}, 1);   // [K, 2]
+    centres_ = c.radius * at::stack({angle.cos(), angle.sin()}, 1);  // [K, 2]
   }
 
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& sigma) const {
-    const at::Tensor t = sigma.unsqueeze(1), v = (1 - t).square() * deviation_ * deviation_ + t.square();   // [B, 1]
-    const at::Tensor offset = x.unsqueeze(1) - (1 - t).unsqueeze(2) * centres_;                              // [B, K, 2]
-    const at::Tensor share = at::softmax(-offset.square().sum(2) / (2 * v), 1);                             // [B, K]
-    const at::Tensor centre = at::matmul(share, centres_);                                                  // [B, 2]
+    const at::Tensor t = sigma.unsqueeze(1), v = (1 - t).square() * deviation_ * deviation_ + t.square();  // [B, 1]
+    const at::Tensor offset = x.unsqueeze(1) - (1 - t).unsqueeze(2) * centres_;                            // [B, K, 2]
+    const at::Tensor share = at::softmax(-offset.square().sum(2) / (2 * v), 1);                            // [B, K]
+    const at::Tensor centre = at::matmul(share, centres_);                                                 // [B, 2]
     return (x - centre - (1 - t) * deviation_ * deviation_ / v * (x - (1 - t) * centre)) / t;
   }
 
@@ -39,7 +39,10 @@ class MixtureTeacher {
 
 class Correction {
  public:
-  Correction(const MatchingTrialConfig& c, at::Generator& random) : steps_(static_cast<double>(c.solver_steps)), shift_(c.shift), scale_(std::sqrt(2.0 / static_cast<double>(c.features))) {
+  Correction(const MatchingTrialConfig& c, at::Generator& random)
+      : steps_(static_cast<double>(c.solver_steps)),
+        shift_(c.shift),
+        scale_(std::sqrt(2.0 / static_cast<double>(c.features))) {
     omega_ = at::randn({kWidth, c.features}, random) / c.space_width;
     nu_ = at::randn({1, c.features}, random) / c.time_width;
     phase_ = at::rand({c.features}, random) * (2 * M_PI);
@@ -47,11 +50,11 @@ class Correction {
   }
 
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& sigma) const {
-    const at::Tensor t = sigma.unsqueeze(1), place = steps_ * (1 - t / (shift_ - (shift_ - 1) * t));   // p(t)
+    const at::Tensor t = sigma.unsqueeze(1), place = steps_ * (1 - t / (shift_ - (shift_ - 1) * t));  // p(t)
     return at::matmul(at::cos(at::matmul(x, omega_) + place * nu_ + phase_), theta) * scale_;
   }
 
-  at::Tensor theta;   // [R, 2]
+  at::Tensor theta;  // [R, 2]
 
  private:
   double steps_, shift_, scale_;
@@ -70,7 +73,11 @@ at::Tensor euler_states(const VelocityAt& velocity, const FlowTimes& times, cons
 
 class Adam {
  public:
-  Adam(const MatchingTrialConfig& c, const at::Tensor& values) : mean_(at::zeros_like(values)), square_(at::zeros_like(values)), rate_(c.learning_rate), epsilon_(c.epsilon) {}
+  Adam(const MatchingTrialConfig& c, const at::Tensor& values)
+      : mean_(at::zeros_like(values)),
+        square_(at::zeros_like(values)),
+        rate_(c.learning_rate),
+        epsilon_(c.epsilon) {}
   void step(const at::Tensor& values, const at::Tensor& gradient, int64_t step) {
     const at::NoGradGuard no_grad;
     mean_.lerp_(gradient, 0.1);
@@ -86,7 +93,12 @@ class Adam {
 class Judge {
  public:
   Judge(const VelocityAt& teacher, const VelocityAt& student, const VelocityAt& correction, FlowTimes times, at::Generator& random)
-      : student_(student), correction_(correction), teacher_(teacher), times_(std::move(times)), noise_(at::randn({kHeldOut, kWidth}, random)), states_(euler_states(teacher, times_, noise_)) {}
+      : student_(student),
+        correction_(correction),
+        teacher_(teacher),
+        times_(std::move(times)),
+        noise_(at::randn({kHeldOut, kWidth}, random)),
+        states_(euler_states(teacher, times_, noise_)) {}
 
   void log(MatchingTrial& trial, int64_t step) const {
     const at::NoGradGuard no_grad;
@@ -132,7 +144,8 @@ MatchingTrial run_matching_trial(const MatchingConfig& matching, const MatchingT
   const MixtureTeacher teacher(c);
   const Correction correction(c, random);
   const VelocityAt student = [&](const at::Tensor& x, const at::Tensor& sigma) { return teacher(x, sigma) + correction(x, sigma); };
-  const FlowTimes times = flow_times(FlowSampler(FlowEulerConfig{{.num_steps = c.solver_steps, .shift = c.shift, .sigma_convention = "wan"}}).schedule(), at::kCPU);
+  const FlowTimes times =
+      flow_times(FlowSampler(FlowEulerConfig{{.num_steps = c.solver_steps, .shift = c.shift, .sigma_convention = "wan"}}).schedule(), at::kCPU);
   const at::Tensor states = euler_states(teacher, times, at::randn({kTrajectories, kWidth}, random));
   const Judge judge(teacher, student, correction, times, random);
   Adam adam(c, correction.theta);
@@ -140,8 +153,12 @@ MatchingTrial run_matching_trial(const MatchingConfig& matching, const MatchingT
   judge.log(trial, 0);
   for (int64_t step = 1; step <= c.steps; ++step) {
     const at::Tensor time = at::randint(c.solver_steps, {c.batch_size}, random, at::kLong), row = at::randint(kTrajectories, {c.batch_size}, random, at::kLong);
-    const MatchingDraw draw{.x = states.index({time, row}), .sigma = times.sigma.index({time}), .next_sigma = times.sigma.index({time + 1}), .lower = at::rand({c.batch_size}, random),
-                            .noise = at::randn({c.batch_size, kWidth}, random), .velocity = {}};
+    const MatchingDraw draw{.x = states.index({time, row}),
+                            .sigma = times.sigma.index({time}),
+                            .next_sigma = times.sigma.index({time + 1}),
+                            .lower = at::rand({c.batch_size}, random),
+                            .noise = at::randn({c.batch_size, kWidth}, random),
+                            .velocity = {}};
     const MatchingParts parts = matching_loss(matching, times, {student, teacher, {}}, draw);
     adam.step(correction.theta, torch::autograd::grad({parts.loss}, {correction.theta})[0], step);
     if (step % c.log_every == 0 || step == c.steps) judge.log(trial, step);

@@ -19,8 +19,7 @@ ClipProbes probe_clips(const at::Tensor& clips) {
   probes.saturated = flat.abs().gt(1).to(at::kFloat).mean(1);
   probes.deviation = flat.std(at::IntArrayRef({1}), /*unbiased=*/false);
   const int64_t steps = x.size(2) - 1;
-  probes.motion = steps == 0 ? at::zeros_like(probes.deviation)
-                             : (x.narrow(2, 1, steps) - x.narrow(2, 0, steps)).abs().flatten(1).mean(1);
+  probes.motion = steps == 0 ? at::zeros_like(probes.deviation) : (x.narrow(2, 1, steps) - x.narrow(2, 0, steps)).abs().flatten(1).mean(1);
   return probes;
 }
 
@@ -38,13 +37,13 @@ BinnedMean::BinnedMean(int64_t num_bins, at::Device device, double low, double h
 }
 
 void BinnedMean::add(const at::Tensor& values, const at::Tensor& sigma) {
-  check(values.dim() == 1 && sigma.sizes() == values.sizes(), "BinnedMean::add: wanted values [B] and sigma [B], got {} and {}",
-        fmt::streamed(values.sizes()), fmt::streamed(sigma.sizes()));
+  check(values.dim() == 1 && sigma.sizes() == values.sizes(), "BinnedMean::add: wanted values [B] and sigma [B], got {} and {}", fmt::streamed(values.sizes()),
+        fmt::streamed(sigma.sizes()));
   const at::NoGradGuard no_grad;
   const int64_t num_bins = totals_.size(1);
-  const at::Tensor bin = ((sigma.detach().to(at::kFloat) - low_) * (static_cast<double>(num_bins) / (high_ - low_)))
-                             .floor().clamp(0, static_cast<double>(num_bins - 1));   // [B]
-  const at::Tensor inside = numbers_.eq(bin);                                        // [K, B]
+  const at::Tensor bin =
+      ((sigma.detach().to(at::kFloat) - low_) * (static_cast<double>(num_bins) / (high_ - low_))).floor().clamp(0, static_cast<double>(num_bins - 1));  // [B]
+  const at::Tensor inside = numbers_.eq(bin);  // [K, B]
   const at::Tensor value = values.detach().to(at::kDouble);
   totals_.add_(at::stack({at::where(inside, value, at::zeros_like(value)).sum(1), inside.sum(1, /*keepdim=*/false, at::kDouble)}));
 }

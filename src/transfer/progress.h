@@ -12,9 +12,9 @@ namespace linden {
 
 struct TransferProgress {
   bool committed = false;
-  std::vector<int64_t> linear_layers;         // once committed
+  std::vector<int64_t> linear_layers;  // once committed
   double gap_at_start = 0, gap_before_commit = 0, gap_after_commit = 0, commit_distance = 0;
-  std::vector<double> pending_errors;         // velocity errors of the steps since the last row of metrics.csv
+  std::vector<double> pending_errors;  // velocity errors of the steps since the last row of metrics.csv
   BinnedMeanState bins;
   DetectorState detectors;
 };

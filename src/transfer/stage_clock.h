@@ -14,7 +14,7 @@
 
 namespace linden {
 
-using StageTimes = std::vector<std::pair<std::string, double>>;   // stage, ms
+using StageTimes = std::vector<std::pair<std::string, double>>;  // stage, ms
 
 // Times of named stages, the device waited for before and after each, so they add up to the step, which is a little slower for it.
 // A stage that comes several times in a step is summed; one inside another counts for both.
@@ -39,7 +39,7 @@ class StageLog {
  public:
   explicit StageLog(const std::filesystem::path& run_folder);
   void add(int64_t step, const StageTimes& stages, at::Device device);
-  void cut_after(int64_t step) { rows_.cut_after(step); }   // before a resumed run does later steps again
+  void cut_after(int64_t step) { rows_.cut_after(step); }  // before a resumed run does later steps again
 
  private:
   StepRows rows_;

@@ -16,7 +16,7 @@ namespace linden {
 namespace {
 
 constexpr int64_t kMostClips = 8, kMostFrames = 16;
-constexpr int64_t kWideEnough = 900;   // pixels: a strip is enlarged as long as it stays below
+constexpr int64_t kWideEnough = 900;  // pixels: a strip is enlarged as long as it stays below
 constexpr int64_t kGap = 1, kPairGap = 8;
 constexpr int64_t kWhite = 255;
 
@@ -43,7 +43,7 @@ at::Tensor shown_channels(const at::Tensor& clips, const at::Tensor& reference) 
   const int64_t channels = clips.size(1), shown = channels >= 3 ? 3 : 1;
   const at::Tensor x = clips.detach().narrow(1, 0, shown).to(at::kCPU, at::kFloat);
   if (channels == shown) return x;
-  const at::Tensor scale = reference.detach().narrow(1, 0, shown).to(at::kCPU, at::kFloat).transpose(0, 1).flatten(1);   // [C, rest]
+  const at::Tensor scale = reference.detach().narrow(1, 0, shown).to(at::kCPU, at::kFloat).transpose(0, 1).flatten(1);  // [C, rest]
   const std::vector<int64_t> by_channel = {1, shown, 1, 1, 1};
   const at::Tensor mean = scale.mean(1).view(by_channel), deviation = scale.std(at::IntArrayRef({1}), /*unbiased=*/false).clamp_min(1e-6).view(by_channel);
   return ((x - mean) / (3 * deviation)).clamp(-1, 1);
@@ -59,7 +59,7 @@ std::filesystem::path write_strip(const std::filesystem::path& folder, int64_t s
     sets.push_back(shown_channels(first_clips(clips), teacher));
   }
   const auto of_clip = static_cast<int64_t>(sets.size()), count = sets[0].size(0);
-  const at::Tensor clips = alternating(sets), rows = spaced_frames(clips);   // [of_clip B, C, F, Y, X]
+  const at::Tensor clips = alternating(sets), rows = spaced_frames(clips);  // [of_clip B, C, F, Y, X]
   const int64_t scale = enlargement(rows.size(2) * rows.size(4));
   std::vector<at::Tensor> parts;
   for (int64_t clip = 0; clip < count; ++clip) {
@@ -67,11 +67,12 @@ std::filesystem::path write_strip(const std::filesystem::path& folder, int64_t s
     if (clip > 0) parts.push_back(at::full({group.size(0), kPairGap, group.size(2)}, kWhite, at::kByte));
     parts.push_back(group);
   }
-  const std::map<std::string, std::string> text = {{"step", std::to_string(step)},
-                                                   {"rows", compared.defined() ? "teacher above student above the model that is compared, clip by clip" : "teacher above student, clip by clip"}};
+  const std::map<std::string, std::string> text = {
+      {"step", std::to_string(step)},
+      {"rows", compared.defined() ? "teacher above student above the model that is compared, clip by clip" : "teacher above student, clip by clip"}};
   const auto file = folder / fmt::format("strip_{}.png", step);
   write_png(file, at::cat(parts, 1), text);
-  const int64_t columns = of_clip * std::max<int64_t>(1, count / 4);   // groups side by side where there are many
+  const int64_t columns = of_clip * std::max<int64_t>(1, count / 4);  // groups side by side where there are many
   write_apng(folder / fmt::format("strip_{}.apng", step), clip_grid(clips, columns, std::min<int64_t>(2, scale)), frame_ms, text);
   return file;
 }

@@ -16,7 +16,7 @@ at::Tensor shown_channels(const at::Tensor& clips, const at::Tensor& reference);
 // strip_<step>.png in `folder`: a group of rows a clip, the teacher's frames above the student's above those of `compared` (where defined), at
 // most 8 clips and 16 frames evenly spaced. strip_<step>.apng: the clips moving, in the same order from the left. Returns the PNG.
 std::filesystem::path write_strip(const std::filesystem::path& folder, int64_t step, const at::Tensor& teacher, const at::Tensor& student,
-                                  const at::Tensor& compared = {}, int64_t frame_ms = 150);   // all [B, C, F, Y, X], of the same seeds
+                                  const at::Tensor& compared = {}, int64_t frame_ms = 150);  // all [B, C, F, Y, X], of the same seeds
 
 // One set of clips, moving, about square (teacher.apng, before.apng, after.apng). `reference`: the teacher's clips, which scale latents.
 void write_moving_clips(const std::filesystem::path& file, const at::Tensor& clips, const at::Tensor& reference, int64_t frame_ms = 150);

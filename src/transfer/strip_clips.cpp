@@ -14,11 +14,15 @@
 
 namespace linden {
 
-StripClips::StripClips(const TransferConfig& config, const TrajectoryManifest& manifest, const CaptionBatch& prompts, VideoDit teacher, std::filesystem::path folder,
-                       at::Device device)
-    : config_(config), manifest_(manifest), teacher_(std::move(teacher)), folder_(std::move(folder)), device_(device) {
+StripClips::StripClips(const TransferConfig& config, const TrajectoryManifest& manifest, const CaptionBatch& prompts, VideoDit teacher,
+                       std::filesystem::path folder, at::Device device)
+    : config_(config),
+      manifest_(manifest),
+      teacher_(std::move(teacher)),
+      folder_(std::move(folder)),
+      device_(device) {
   const int64_t count = config.num_strip_clips, number = prompts.text.size(0);
-  const int64_t apart = std::max<int64_t>(1, number / std::max<int64_t>(1, count) + 1);   // prompts far apart in the list show different things
+  const int64_t apart = std::max<int64_t>(1, number / std::max<int64_t>(1, count) + 1);  // prompts far apart in the list show different things
   captions_ = {prompts.text.index_select(0, (at::arange(count, at::kLong) * apart).remainder(number).to(device)), prompts.none};
 }
 
@@ -27,7 +31,9 @@ at::Tensor StripClips::draw(VideoDit network) const {
   std::vector<int64_t> indices(static_cast<size_t>(config_.num_strip_clips));
   std::iota(indices.begin(), indices.end(), 0);
   const FlowSampler sampler(manifest_.sampler);
-  return draw_video(network, {sampler, config_.guidance, captions_.text, captions_.none, manifest_.latent_shape}, static_cast<uint64_t>(config_.run.seed), indices).cpu();
+  return draw_video(network, {sampler, config_.guidance, captions_.text, captions_.none, manifest_.latent_shape}, static_cast<uint64_t>(config_.run.seed),
+                    indices)
+      .cpu();
 }
 
 const at::Tensor& StripClips::of_teacher() {

@@ -29,15 +29,15 @@ class StripClips {
   void write(const std::string& name, VideoDit network);
   // Teacher above student; `compared`: above the clips of the model that config.compare names, where it names one.
   StudentStrip strip(int64_t step, VideoDit student, bool compared);
-  std::optional<double> teacher_deviation() const { return teacher_deviation_; }   // once there were clips
+  std::optional<double> teacher_deviation() const { return teacher_deviation_; }  // once there were clips
 
  private:
-  at::Tensor draw(VideoDit network) const;   // [clips, C, F, Y, X] on the CPU
+  at::Tensor draw(VideoDit network) const;  // [clips, C, F, Y, X] on the CPU
   const at::Tensor& of_teacher();
 
   const TransferConfig& config_;
   const TrajectoryManifest& manifest_;
-  CaptionBatch captions_;   // [clips, L, D]
+  CaptionBatch captions_;  // [clips, L, D]
   VideoDit teacher_;
   std::filesystem::path folder_;
   at::Device device_;

@@ -16,17 +16,13 @@ namespace {
 at::Tensor encode_prompts(const VideoModel& teacher, const TrajectoryManifest& manifest) {
   try {
     return teacher.text_encoder->encode(manifest.prompts);
-  } catch (const InputError& error) {
-    throw InputError(fmt::format("{}: {}", manifest.prompt_file, error.what()));
-  }
+  } catch (const InputError& error) { throw InputError(fmt::format("{}: {}", manifest.prompt_file, error.what())); }
 }
 
 at::Tensor encode_negative(const VideoModel& teacher, const TrajectoryManifest& manifest) {
   try {
     return teacher.text_encoder->encode(std::vector<std::string>{manifest.negative_prompt});
-  } catch (const InputError& error) {
-    throw InputError(fmt::format("negative_prompt: {}", error.what()));
-  }
+  } catch (const InputError& error) { throw InputError(fmt::format("negative_prompt: {}", error.what())); }
 }
 
 std::vector<int64_t> with_front(std::vector<int64_t> front, const std::vector<int64_t>& shape) {
@@ -38,7 +34,7 @@ std::vector<int64_t> with_front(std::vector<int64_t> front, const std::vector<in
 
 TeacherVelocity teacher_velocity(const VideoModel& teacher, const TrajectoryManifest& manifest, at::Device device) {
   const at::NoGradGuard no_grad;
-  const at::Tensor text = encode_prompts(teacher, manifest).to(device), none = encode_negative(teacher, manifest).to(device);   // [P, L, D], [1, L, D]
+  const at::Tensor text = encode_prompts(teacher, manifest).to(device), none = encode_negative(teacher, manifest).to(device);  // [P, L, D], [1, L, D]
   return [network = teacher.transformer, guidance = manifest.guidance, text, none](const at::Tensor& x, const at::Tensor& timestep, const at::Tensor& prompt) {
     const at::Tensor rows = text.index_select(0, prompt);
     return guided_velocity(network, guidance, x, timestep, rows, none.expand_as(rows));
@@ -46,9 +42,13 @@ TeacherVelocity teacher_velocity(const VideoModel& teacher, const TrajectoryMani
 }
 
 TrajectoryGenerator::TrajectoryGenerator(const TrajectoryManifest& manifest, TeacherVelocity teacher, at::Device device, at::Device storage)
-    : manifest_(manifest), sampler_(manifest.sampler), teacher_(std::move(teacher)), device_(device), storage_(storage) {
-  check(sampler_.num_steps() == manifest.num_steps && manifest.keep.back() < manifest.num_steps, "TrajectoryGenerator: a manifest of {} steps for a sampler of {}",
-        manifest.num_steps, sampler_.num_steps());
+    : manifest_(manifest),
+      sampler_(manifest.sampler),
+      teacher_(std::move(teacher)),
+      device_(device),
+      storage_(storage) {
+  check(sampler_.num_steps() == manifest.num_steps && manifest.keep.back() < manifest.num_steps,
+        "TrajectoryGenerator: a manifest of {} steps for a sampler of {}", manifest.num_steps, sampler_.num_steps());
 }
 
 Trajectories TrajectoryGenerator::generate(int64_t first, int64_t count, const std::function<void(int64_t)>& after_step) const {
@@ -75,7 +75,7 @@ Trajectories TrajectoryGenerator::generate(int64_t first, int64_t count, const s
 void TrajectoryGenerator::run_batch(std::span<const int64_t> indices, int64_t row, Trajectories& out, const std::function<void(int64_t)>& after_step) const {
   const auto rows = static_cast<int64_t>(indices.size());
   const at::Tensor prompt = out.prompt.narrow(0, row, rows).to(device_);
-  int64_t step = 0, place = 0;   // of the sampler; in `keep`
+  int64_t step = 0, place = 0;  // of the sampler; in `keep`
   const VelocityFunction velocity = [&](const at::Tensor& x, const at::Tensor& timestep) {
     const at::Tensor u = teacher_(x, timestep, prompt);
     if (place < manifest_.num_kept() && manifest_.keep[static_cast<size_t>(place)] == step) {

@@ -25,9 +25,9 @@ using TeacherVelocity = std::function<at::Tensor(const at::Tensor& x, const at::
 TeacherVelocity teacher_velocity(const VideoModel& teacher, const TrajectoryManifest& manifest, at::Device device);
 
 struct Trajectories {
-  at::Tensor x;          // [T, K, C, F, Y, X] in the manifest's dtype
-  at::Tensor velocity;   // the same, or undefined
-  at::Tensor prompt;     // [T] int64
+  at::Tensor x;         // [T, K, C, F, Y, X] in the manifest's dtype
+  at::Tensor velocity;  // the same, or undefined
+  at::Tensor prompt;    // [T] int64
 };
 
 class TrajectoryGenerator {

@@ -22,15 +22,17 @@ void check_consistent(const TrajectoryManifest& m, const std::string& file) {
   const auto num_steps = static_cast<size_t>(std::max<int64_t>(m.num_steps, 0));
   check_input(m.latent_shape.size() == 4 && m.num_steps >= 1 && m.timestep.size() == num_steps && m.sigma.size() == num_steps + 1 && !m.keep.empty() &&
                   !m.prompts.empty() && m.num_trajectories >= 1 && m.trajectories_per_shard >= 1,
-              "{}: damaged: {} levels and {} timesteps for {} steps, {} kept steps, {} prompts, {} trajectories, latent shape of {} numbers", file, m.sigma.size(),
-              m.timestep.size(), m.num_steps, m.keep.size(), m.prompts.size(), m.num_trajectories, m.latent_shape.size());
-  check_input(std::ranges::is_sorted(m.keep) && m.keep.front() >= 0 && m.keep.back() < m.num_steps, "{}: damaged: keep is [{}], wanted rising steps in 0..{}", file,
-              fmt::join(m.keep, ", "), m.num_steps - 1);
-  check_input(std::ranges::all_of(m.latent_shape, [](int64_t size) { return size >= 1; }), "{}: damaged: latent_shape is [{}]", file, fmt::join(m.latent_shape, ", "));
+              "{}: damaged: {} levels and {} timesteps for {} steps, {} kept steps, {} prompts, {} trajectories, latent shape of {} numbers", file,
+              m.sigma.size(), m.timestep.size(), m.num_steps, m.keep.size(), m.prompts.size(), m.num_trajectories, m.latent_shape.size());
+  check_input(std::ranges::is_sorted(m.keep) && m.keep.front() >= 0 && m.keep.back() < m.num_steps, "{}: damaged: keep is [{}], wanted rising steps in 0..{}",
+              file, fmt::join(m.keep, ", "), m.num_steps - 1);
+  check_input(std::ranges::all_of(m.latent_shape, [](int64_t size) { return size >= 1; }), "{}: damaged: latent_shape is [{}]", file,
+              fmt::join(m.latent_shape, ", "));
   const TrajectoryShards& s = m.shards;
   const size_t count = s.file.size();
-  check_input(s.first.size() == count && s.count.size() == count && s.bytes.size() == count && s.crc32.size() == count && count <= static_cast<size_t>(m.num_shards()),
-              "{}: damaged: the lists in shards have different lengths, or more entries than there are shards ({})", file, m.num_shards());
+  check_input(
+      s.first.size() == count && s.count.size() == count && s.bytes.size() == count && s.crc32.size() == count && count <= static_cast<size_t>(m.num_shards()),
+      "{}: damaged: the lists in shards have different lengths, or more entries than there are shards ({})", file, m.num_shards());
   for (size_t i = 0; i < count; ++i)
     check_input(s.first[i] == static_cast<int64_t>(i) * m.trajectories_per_shard && s.count[i] == m.shard_count(static_cast<int64_t>(i)),
                 "{}: damaged: shard {} is said to hold {} trajectories from {} on, wanted {} from {} on", file, s.file[i], s.count[i], s.first[i],
@@ -123,7 +125,8 @@ std::vector<std::string> read_prompts(const fs::path& file) {
 
 void require_teacher(const TrajectoryManifest& m, const fs::path& folder, const std::string& digest, const fs::path& teacher_folder) {
   check_input(m.teacher == digest,
-              "{}: these trajectories are of another teacher: theirs is {} (then in {}), but {} is {}; make new ones with `linden trajectories`, or name the folder of their teacher",
+              "{}: these trajectories are of another teacher: theirs is {} (then in {}), but {} is {}; make new ones with `linden trajectories`, or name the "
+              "folder of their teacher",
               folder.string(), m.teacher, m.teacher_folder, teacher_folder.string(), digest);
 }
 
@@ -141,7 +144,9 @@ void require_latents(const TrajectoryManifest& m, int64_t channels, const std::v
   const auto& shape = m.latent_shape;
   bool fits = shape[0] == channels;
   for (size_t d = 0; d < 3; ++d) fits = fits && shape[d + 1] % patch_size[d] == 0;
-  check_input(fits, "the trajectories' latents are [{}] (channels, frames, rows, columns), but the model takes {} channels and multiples of [{}]; make new ones with this model",
+  check_input(fits,
+              "the trajectories' latents are [{}] (channels, frames, rows, columns), but the model takes {} channels and multiples of [{}]; make new ones with "
+              "this model",
               fmt::join(shape, ", "), channels, fmt::join(patch_size, ", "));
 }
 

@@ -43,16 +43,17 @@ void take_finished(TrajectoryManifest& manifest, const RunDirectory& run) {
   if (!run.resumed() || !fs::exists(run.file(kManifestFile))) return;
   const TrajectoryManifest stored = read_manifest(run.path());
   require_teacher(stored, run.path(), manifest.teacher, manifest.teacher_folder);
-  check_input(stored.prompts == manifest.prompts, "{}: --resume, but {} has other prompts now ({} of them) than when the run began ({}); restore the file, or start another run",
+  check_input(stored.prompts == manifest.prompts,
+              "{}: --resume, but {} has other prompts now ({} of them) than when the run began ({}); restore the file, or start another run",
               run.path().string(), manifest.prompt_file, manifest.prompts.size(), stored.prompts.size());
   TrajectoryManifest comparable = stored;
   comparable.shards = {};
   comparable.teacher_folder = manifest.teacher_folder;
-  comparable.prompt_digest = manifest.prompt_digest;   // of blank lines
+  comparable.prompt_digest = manifest.prompt_digest;  // of blank lines
   ConfigRefOf<TrajectoryManifest> left(comparable), right(manifest);
   for (const ConfigDifference& difference : config_difference(left, right))
-    throw InputError(fmt::format("{}: --resume, but {} is {} in {} and {} now; start another run", run.path().string(), difference.key, difference.left, kManifestFile,
-                                 difference.right));
+    throw InputError(fmt::format("{}: --resume, but {} is {} in {} and {} now; start another run", run.path().string(), difference.key, difference.left,
+                                 kManifestFile, difference.right));
   manifest.shards = stored.shards;
 }
 
@@ -68,7 +69,9 @@ void remove_unfinished(const fs::path& folder) {
 
 void require_room_for_shard(const TrajectoryManifest& manifest, int64_t shard, const fs::path& folder, const FreeBytes& free_bytes) {
   const int64_t needed = shard_file_bound(manifest, shard), free = free_bytes(folder);
-  check_input(free >= needed, "{}: no room for shard {} of {}: it needs {} bytes ({:.2f} GB), and {} ({:.2f} GB) are free. The {} finished shards are kept: make room and go on with --resume",
+  check_input(free >= needed,
+              "{}: no room for shard {} of {}: it needs {} bytes ({:.2f} GB), and {} ({:.2f} GB) are free. The {} finished shards are kept: make room and go "
+              "on with --resume",
               (folder / shard_file(shard)).string(), shard, manifest.num_shards(), needed, gb(needed), free, gb(free), shard);
 }
 
@@ -76,7 +79,10 @@ void require_room_for_shard(const TrajectoryManifest& manifest, int64_t shard, c
 class ShardMaker {
  public:
   ShardMaker(const TrajectoryManifest& manifest, const TrajectoryGenerator& generator, Progress& progress, const fs::path& folder)
-      : generator_(generator), progress_(progress), folder_(folder), total_nfe_(manifest.num_trajectories * manifest.num_steps) {}
+      : generator_(generator),
+        progress_(progress),
+        folder_(folder),
+        total_nfe_(manifest.num_trajectories * manifest.num_steps) {}
 
   void make(TrajectoryManifest& manifest, int64_t shard, TrajectoriesSummary& summary) {
     const int64_t first = shard * manifest.trajectories_per_shard, count = manifest.shard_count(shard), done = first * manifest.num_steps;
@@ -86,7 +92,8 @@ class ShardMaker {
       progress_.update(done + nfe);
       if (!estimated_ && nfe >= first_batch) estimate(total_nfe_ - done, nfe, seconds_since(start));
       if (interrupt_requested())
-        throw Interrupted(fmt::format("interrupted in shard {} of {}; the {} finished shards in {} are kept: --resume goes on", shard, manifest.num_shards(), shard, folder_.string()));
+        throw Interrupted(fmt::format("interrupted in shard {} of {}; the {} finished shards in {} are kept: --resume goes on", shard, manifest.num_shards(),
+                                      shard, folder_.string()));
     });
     summary.generating_seconds += seconds_since(start);
     summary.nfe += count * manifest.num_steps;
@@ -96,7 +103,8 @@ class ShardMaker {
  private:
   void estimate(int64_t nfe_left, int64_t nfe, double seconds) {
     estimated_ = true;
-    log_info("first batch: {:.2f} s; all that is left takes about {}", seconds, format_duration(seconds * static_cast<double>(nfe_left) / static_cast<double>(nfe)));
+    log_info("first batch: {:.2f} s; all that is left takes about {}", seconds,
+             format_duration(seconds * static_cast<double>(nfe_left) / static_cast<double>(nfe)));
   }
   void write(TrajectoryManifest& manifest, int64_t shard, const Trajectories& made, TrajectoriesSummary& summary) {
     const auto start = Clock::now();
@@ -104,7 +112,8 @@ class ShardMaker {
       write_shard(folder_, manifest, shard, made);
       write_manifest(folder_, manifest);
     } catch (const std::runtime_error& error) {
-      throw std::runtime_error(fmt::format("{}. Shard {} of {} is not finished; the {} before it are kept: make room and go on with --resume", error.what(), shard, manifest.num_shards(), shard));
+      throw std::runtime_error(fmt::format("{}. Shard {} of {} is not finished; the {} before it are kept: make room and go on with --resume", error.what(),
+                                           shard, manifest.num_shards(), shard));
     }
     summary.writing_seconds += seconds_since(start);
     written_ += manifest.shards.bytes.back();
@@ -128,12 +137,13 @@ void resolve_trajectories(TrajectoriesConfig& config, const VideoModelLayout& te
   resolve_size(config.width, shape[3], patch[2], "width");
   FlowScheduleConfig& schedule = schedule_of(config.sampler);
   if (schedule.num_train_steps != teacher.scheduler.num_train_timesteps)
-    throw ConfigError(fmt::format("sampler.num_train_steps is {}, but the teacher's scheduler/scheduler_config.json has {}; set it to that", schedule.num_train_steps,
-                                  teacher.scheduler.num_train_timesteps));
+    throw ConfigError(fmt::format("sampler.num_train_steps is {}, but the teacher's scheduler/scheduler_config.json has {}; set it to that",
+                                  schedule.num_train_steps, teacher.scheduler.num_train_timesteps));
   if (config.shift_from == "model") {
     if (schedule.shift != FlowScheduleConfig{}.shift && schedule.shift != teacher.scheduler.shift)
-      throw ConfigError(fmt::format("sampler.shift is {}, but shift_from is model and the teacher's scheduler/scheduler_config.json has {}; set shift_from to sampler to use {}", schedule.shift,
-                                    teacher.scheduler.shift, schedule.shift));
+      throw ConfigError(fmt::format(
+          "sampler.shift is {}, but shift_from is model and the teacher's scheduler/scheduler_config.json has {}; set shift_from to sampler to use {}",
+          schedule.shift, teacher.scheduler.shift, schedule.shift));
     schedule.shift = teacher.scheduler.shift;
   }
   kept_steps(config.keep, schedule.num_steps);
@@ -187,7 +197,9 @@ int64_t free_bytes_of(const fs::path& folder) {
 void require_room(const TrajectoryManifest& manifest, const fs::path& folder, const FreeBytes& free_bytes) {
   const auto finished = static_cast<int64_t>(manifest.shards.file.size());
   const int64_t needed = files_bound(manifest, finished), free = free_bytes(folder);
-  check_input(free >= needed, "{}: no room for these trajectories: {} shards need {} bytes ({:.2f} GB), and {} ({:.2f} GB) are free; choose another --output, fewer num_trajectories or kept steps",
+  check_input(free >= needed,
+              "{}: no room for these trajectories: {} shards need {} bytes ({:.2f} GB), and {} ({:.2f} GB) are free; choose another --output, fewer "
+              "num_trajectories or kept steps",
               folder.string(), manifest.num_shards() - finished, needed, gb(needed), free, gb(free));
 }
 
@@ -204,8 +216,8 @@ void visit_fields(FieldVisitor& v, TrajectoriesSummary& s) {
   visit(v, Field("written_mb_per_second", "of writing, checksums included"), s.written_mb_per_second);
 }
 
-TrajectoriesSummary make_trajectories(const TrajectoriesConfig& config, TrajectoryManifest manifest, const VideoModel& teacher, RunDirectory& run, at::Device device,
-                                      const FreeBytes& free_bytes) {
+TrajectoriesSummary make_trajectories(const TrajectoriesConfig& config, TrajectoryManifest manifest, const VideoModel& teacher, RunDirectory& run,
+                                      at::Device device, const FreeBytes& free_bytes) {
   take_finished(manifest, run);
   remove_unfinished(run.path());
   int64_t finished = 0;
@@ -214,19 +226,23 @@ TrajectoriesSummary make_trajectories(const TrajectoriesConfig& config, Trajecto
   for (auto* column : {&manifest.shards.first, &manifest.shards.count, &manifest.shards.bytes}) column->resize(static_cast<size_t>(finished));
   for (auto* column : {&manifest.shards.file, &manifest.shards.crc32}) column->resize(static_cast<size_t>(finished));
   if (finished < static_cast<int64_t>(listed.file.size()))
-    log_warning("{}: is missing or has another size than {} says; it and the shards after it are made again", run.file(listed.file[static_cast<size_t>(finished)]).string(), kManifestFile);
+    log_warning("{}: is missing or has another size than {} says; it and the shards after it are made again",
+                run.file(listed.file[static_cast<size_t>(finished)]).string(), kManifestFile);
   if (run.resumed()) log_info("resumed with {} of {} finished shards", finished, manifest.num_shards());
   require_room(manifest, run.path(), free_bytes);
   write_manifest(run.path(), manifest);
 
   const TrajectoryGenerator generator(manifest, teacher_velocity(teacher, manifest, device), device, at::kCPU);
   TrajectoriesSummary summary;
-  Progress progress("trajectories", manifest.num_trajectories * manifest.num_steps, "NFE", std::min(finished * manifest.trajectories_per_shard, manifest.num_trajectories) * manifest.num_steps);
+  Progress progress("trajectories", manifest.num_trajectories * manifest.num_steps, "NFE",
+                    std::min(finished * manifest.trajectories_per_shard, manifest.num_trajectories) * manifest.num_steps);
   ShardMaker maker(manifest, generator, progress, run.path());
   for (int64_t shard = finished; shard < manifest.num_shards(); ++shard) {
     require_room_for_shard(manifest, shard, run.path(), free_bytes);
     maker.make(manifest, shard, summary);
-    run.log_metrics(shard, {{"bytes", static_cast<double>(manifest.shards.bytes.back())}, {"generating_seconds", summary.generating_seconds}, {"writing_seconds", summary.writing_seconds}});
+    run.log_metrics(shard, {{"bytes", static_cast<double>(manifest.shards.bytes.back())},
+                            {"generating_seconds", summary.generating_seconds},
+                            {"writing_seconds", summary.writing_seconds}});
   }
   progress.finish();
   summary.num_trajectories = config.num_trajectories;

@@ -23,10 +23,10 @@ void resolve_trajectories(TrajectoriesConfig& config, const VideoModelLayout& te
 TrajectoryManifest describe_trajectories(const TrajectoriesConfig& config, const VideoModelLayout& teacher, const std::string& teacher_digest);
 
 struct TrajectoriesCost {
-  int64_t bytes = 0;            // of latents
-  int64_t bytes_on_disk = 0;    // the most that all shards' files have
+  int64_t bytes = 0;          // of latents
+  int64_t bytes_on_disk = 0;  // the most that all shards' files have
   int64_t nfe = 0;
-  int64_t network_calls = 0;    // of one video
+  int64_t network_calls = 0;  // of one video
 };
 TrajectoriesCost trajectories_cost(const TrajectoryManifest& manifest);
 
@@ -38,8 +38,8 @@ void require_room(const TrajectoryManifest& manifest, const std::filesystem::pat
 
 struct TrajectoriesSummary {
   int64_t num_trajectories = 0, pairs = 0, shards = 0, bytes = 0;
-  int64_t nfe = 0, network_calls = 0;                       // of this part of the run
-  double generating_seconds = 0, writing_seconds = 0;       // the same
+  int64_t nfe = 0, network_calls = 0;                  // of this part of the run
+  double generating_seconds = 0, writing_seconds = 0;  // the same
   double nfe_per_second = 0, written_mb_per_second = 0;
 };
 void visit_fields(FieldVisitor& v, TrajectoriesSummary& s);
@@ -48,7 +48,7 @@ void visit_fields(FieldVisitor& v, TrajectoriesSummary& s);
 // finished, from the same streams in the same batches: a run that was killed and resumed leaves the same bytes as one that was not.
 // Throws InputError: a folder whose manifest is of another teacher or other prompts, no room for the next shard; std::runtime_error: a shard that
 // cannot be written; Interrupted: finished shards are kept.
-TrajectoriesSummary make_trajectories(const TrajectoriesConfig& config, TrajectoryManifest manifest, const VideoModel& teacher, RunDirectory& run, at::Device device,
-                                      const FreeBytes& free_bytes = free_bytes_of);
+TrajectoriesSummary make_trajectories(const TrajectoriesConfig& config, TrajectoryManifest manifest, const VideoModel& teacher, RunDirectory& run,
+                                      at::Device device, const FreeBytes& free_bytes = free_bytes_of);
 
 }  // namespace linden

@@ -15,7 +15,9 @@ namespace fs = std::filesystem;
 
 constexpr const char* kAdvice = "remove it and run the same `linden trajectories` with --resume, which makes it again";
 
-at::Tensor stored_bits(const at::Tensor& latents) { return latents.scalar_type() == at::kBFloat16 ? latents.contiguous().view(at::kShort) : latents.contiguous(); }
+at::Tensor stored_bits(const at::Tensor& latents) {
+  return latents.scalar_type() == at::kBFloat16 ? latents.contiguous().view(at::kShort) : latents.contiguous();
+}
 
 std::string checksum_of(const MappedFile& file) { return crc32_hex(std::as_bytes(std::span(file.data(), file.size()))); }
 
@@ -23,8 +25,8 @@ std::string checksum_of(const MappedFile& file) { return crc32_hex(std::as_bytes
 
 void write_shard(const fs::path& folder, TrajectoryManifest& manifest, int64_t shard, const Trajectories& trajectories) {
   check(static_cast<int64_t>(manifest.shards.file.size()) == shard, "write_shard: shard {} after {} shards", shard, manifest.shards.file.size());
-  check(trajectories.x.size(0) == manifest.shard_count(shard) && trajectories.velocity.defined() == manifest.has_velocity(), "write_shard: {} trajectories, wanted {}",
-        trajectories.x.size(0), manifest.shard_count(shard));
+  check(trajectories.x.size(0) == manifest.shard_count(shard) && trajectories.velocity.defined() == manifest.has_velocity(),
+        "write_shard: {} trajectories, wanted {}", trajectories.x.size(0), manifest.shard_count(shard));
   const std::string name = shard_file(shard);
   const int64_t first = shard * manifest.trajectories_per_shard;
   Hdf5Writer writer(folder / name);
@@ -51,20 +53,21 @@ TrajectoryShard::TrajectoryShard(const fs::path& folder, const TrajectoryManifes
   path_ = folder / manifest.shards.file[i];
   first_ = manifest.shards.first[i];
   count_ = manifest.shards.count[i];
-  check_input(fs::exists(path_), "{}: this shard is missing (trajectories {}..{}); run the same `linden trajectories` with --resume, which makes it again", path_.string(), first_,
-              first_ + count_ - 1);
+  check_input(fs::exists(path_), "{}: this shard is missing (trajectories {}..{}); run the same `linden trajectories` with --resume, which makes it again",
+              path_.string(), first_, first_ + count_ - 1);
   file_ = std::make_shared<MappedFile>(path_);
-  check_input(static_cast<int64_t>(file_->size()) == manifest.shards.bytes[i], "{}: this shard is damaged: it has {} bytes, wanted {}; {}", path_.string(), file_->size(),
-              manifest.shards.bytes[i], kAdvice);
+  check_input(static_cast<int64_t>(file_->size()) == manifest.shards.bytes[i], "{}: this shard is damaged: it has {} bytes, wanted {}; {}", path_.string(),
+              file_->size(), manifest.shards.bytes[i], kAdvice);
   if (verify) {
     const std::string sum = checksum_of(*file_);
-    check_input(sum == manifest.shards.crc32[i], "{}: this shard is damaged: its CRC-32 is {}, wanted {}; {}", path_.string(), sum, manifest.shards.crc32[i], kAdvice);
+    check_input(sum == manifest.shards.crc32[i], "{}: this shard is damaged: its CRC-32 is {}, wanted {}; {}", path_.string(), sum, manifest.shards.crc32[i],
+                kAdvice);
   }
   const Hdf5Reader reader(path_);
   const std::string elements = reader.text_attribute("elements");
   check_input(elements == manifest.dtype && reader.integer_attribute("first") == first_ && reader.text_attribute("teacher") == manifest.teacher,
-              "{}: this shard belongs to other trajectories than {} does: elements {} from trajectory {} on, wanted {} from {} on, of the same teacher", path_.string(), kManifestFile,
-              elements, reader.integer_attribute("first"), manifest.dtype, first_);
+              "{}: this shard belongs to other trajectories than {} does: elements {} from trajectory {} on, wanted {} from {} on, of the same teacher",
+              path_.string(), kManifestFile, elements, reader.integer_attribute("first"), manifest.dtype, first_);
   prompt_ = reader.read("prompt");
   const bool prompts_fit = prompt_.dim() == 1 && prompt_.scalar_type() == at::kLong && prompt_.size(0) == count_ && prompt_.min().item<int64_t>() >= 0 &&
                            prompt_.max().item<int64_t>() < static_cast<int64_t>(manifest.prompts.size());

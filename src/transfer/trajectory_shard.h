@@ -23,12 +23,12 @@ class TrajectoryShard {
   // contents than the manifest says.
   TrajectoryShard(const std::filesystem::path& folder, const TrajectoryManifest& manifest, int64_t shard, bool verify = true);
 
-  int64_t first() const { return first_; }       // trajectory
-  int64_t count() const { return count_; }       // T
+  int64_t first() const { return first_; }  // trajectory
+  int64_t count() const { return count_; }  // T
   // Views of the mapped file, valid as long as this object. [T K, C, F, Y, X] bf16 or fp32; velocity is undefined where not stored.
   const at::Tensor& x() const { return x_; }
   const at::Tensor& velocity() const { return velocity_; }
-  const at::Tensor& prompt() const { return prompt_; }   // [T] int64
+  const at::Tensor& prompt() const { return prompt_; }  // [T] int64
   void release_pages() const { file_->release_pages(); }
 
  private:

@@ -37,8 +37,9 @@ TrajectorySource::TrajectorySource(TrajectoryManifest manifest, at::Device devic
 }
 
 void TrajectorySource::check_rows(const at::Tensor& rows) const {
-  check(rows.dim() == 1 && rows.scalar_type() == at::kLong && rows.device().type() == device_.type(), "TrajectorySource::batch: rows are {} with {} dimensions on {}, wanted [B] int64 on {}",
-        c10::toString(rows.scalar_type()), rows.dim(), rows.device().str(), device_.str());
+  check(rows.dim() == 1 && rows.scalar_type() == at::kLong && rows.device().type() == device_.type(),
+        "TrajectorySource::batch: rows are {} with {} dimensions on {}, wanted [B] int64 on {}", c10::toString(rows.scalar_type()), rows.dim(),
+        rows.device().str(), device_.str());
 }
 
 TrajectoryBatch TrajectorySource::place(const at::Tensor& rows, const at::Tensor& prompt_of_trajectory) const {
@@ -55,8 +56,8 @@ TrajectoryBatch TrajectorySource::place(const at::Tensor& rows, const at::Tensor
 StoredTrajectories::StoredTrajectories(const std::filesystem::path& folder, at::Device device, int64_t device_bytes, bool verify)
     : TrajectorySource(read_manifest(folder), device) {
   const auto finished = static_cast<int64_t>(manifest_.shards.file.size());
-  check_input(finished == manifest_.num_shards(), "{}: {} of {} shards are finished; run the same `linden trajectories` with --resume first", folder.string(), finished,
-              manifest_.num_shards());
+  check_input(finished == manifest_.num_shards(), "{}: {} of {} shards are finished; run the same `linden trajectories` with --resume first", folder.string(),
+              finished, manifest_.num_shards());
   if (manifest_.num_trajectories * manifest_.trajectory_bytes() <= device_bytes) {
     x_ = at::empty(pairs_shape(manifest_, size()), stored_options(manifest_, device));
     if (manifest_.has_velocity()) velocity_ = at::empty_like(x_);
@@ -111,7 +112,9 @@ void visit_fields(FieldVisitor& v, RollingConfig& c) {
 }
 
 RollingTrajectories::RollingTrajectories(const TrajectoryManifest& manifest, TeacherVelocity teacher, const RollingConfig& config, at::Device device)
-    : TrajectorySource(manifest, device), config_(config), generator_(manifest, std::move(teacher), device, device) {
+    : TrajectorySource(manifest, device),
+      config_(config),
+      generator_(manifest, std::move(teacher), device, device) {
   if (config.refill < 1 || config.refill_every < 1 || config.capacity < 1 || config.capacity % config.refill != 0)
     throw ConfigError(fmt::format("rolling trajectories: refill is {} and capacity {}; wanted a capacity that refill divides", config.refill, config.capacity));
   x_ = at::empty(pairs_shape(manifest_, size()), stored_options(manifest_, device));
@@ -126,7 +129,7 @@ void RollingTrajectories::prepare(int64_t step) {
   const int64_t next = none_stay ? oldest : first_block_ + blocks;
   if (next == oldest + blocks) return;
   const bool first_time = first_block_ < 0;
-  first_block_ = -1;   // should the teacher throw
+  first_block_ = -1;  // should the teacher throw
   if (first_time && config_.held_out > 0) put(kFirstHeldOut, config_.held_out, config_.capacity);
   for (int64_t block = next; block < oldest + blocks; ++block) make_block(block);
   first_block_ = oldest;
@@ -147,8 +150,9 @@ void RollingTrajectories::put(int64_t first, int64_t count, int64_t slot) {
 
 TrajectoryBatch RollingTrajectories::batch(const at::Tensor& rows, int64_t step) {
   check_rows(rows);
-  check(step / config_.refill_every == first_block_, "RollingTrajectories::batch: at step {} the oldest block should be {}, but it is {}; call prepare({}) first", step,
-        step / config_.refill_every, first_block_, step);
+  check(step / config_.refill_every == first_block_,
+        "RollingTrajectories::batch: at step {} the oldest block should be {}, but it is {}; call prepare({}) first", step, step / config_.refill_every,
+        first_block_, step);
   TrajectoryBatch out = place(rows, prompt_);
   out.x = gather(x_, rows);
   if (velocity_.defined()) out.velocity = gather(velocity_, rows);

@@ -18,11 +18,11 @@ namespace linden {
 class TrajectoryShard;
 
 struct TrajectoryBatch {
-  at::Tensor x;                             // [B, C, F, Y, X] fp32 on the device
-  at::Tensor velocity;                      // the same, guided; undefined where it was not stored
-  at::Tensor sigma, next_sigma, timestep;   // [B] fp32; next_sigma: the sampler's next level (0 after the last step)
-  at::Tensor step;                          // [B] int64, of the sampler, from 0 at the noise
-  at::Tensor prompt;                        // [B] int64, rows of prompts()
+  at::Tensor x;                            // [B, C, F, Y, X] fp32 on the device
+  at::Tensor velocity;                     // the same, guided; undefined where it was not stored
+  at::Tensor sigma, next_sigma, timestep;  // [B] fp32; next_sigma: the sampler's next level (0 after the last step)
+  at::Tensor step;                         // [B] int64, of the sampler, from 0 at the noise
+  at::Tensor prompt;                       // [B] int64, rows of prompts()
 };
 
 class TrajectorySource {
@@ -33,7 +33,7 @@ class TrajectorySource {
   // Pairs `rows` [B] int64 on the device, each in 0 .. size() - 1, as they are at training step `step`, which prepare() was told.
   // Where on_device(): gathers alone, no host reads, capturable in a CUDA graph (replays see what prepare() put there since).
   virtual TrajectoryBatch batch(const at::Tensor& rows, int64_t step) = 0;
-  virtual int64_t size() const = 0;         // pairs: trajectories times kept steps
+  virtual int64_t size() const = 0;  // pairs: trajectories times kept steps
   virtual bool on_device() const = 0;
   const std::vector<std::string>& prompts() const { return manifest_.prompts; }
   const TrajectoryManifest& manifest() const { return manifest_; }
@@ -48,7 +48,7 @@ class TrajectorySource {
   at::Device device_;
 
  private:
-  at::Tensor sigma_, next_sigma_, timestep_, step_;   // [K] on the device, by place in manifest.keep
+  at::Tensor sigma_, next_sigma_, timestep_, step_;  // [K] on the device, by place in manifest.keep
 };
 
 // A folder that `linden trajectories` has finished.
@@ -69,16 +69,16 @@ class StoredTrajectories final : public TrajectorySource {
   void load(const std::filesystem::path& folder, bool verify);
   at::Tensor read_rows(const at::Tensor& rows, bool velocity) const;
 
-  std::vector<std::unique_ptr<TrajectoryShard>> shards_;   // where not on the device
-  at::Tensor x_, velocity_;                                // [pairs, C, F, Y, X] on the device
-  at::Tensor prompt_;                                      // [T] on the device
+  std::vector<std::unique_ptr<TrajectoryShard>> shards_;  // where not on the device
+  at::Tensor x_, velocity_;                               // [pairs, C, F, Y, X] on the device
+  at::Tensor prompt_;                                     // [T] on the device
 };
 
 struct RollingConfig {
-  int64_t capacity = 64;       // trajectories at hand
-  int64_t refill = 8;          // that are replaced at once, the oldest; divides capacity
-  int64_t refill_every = 50;   // training steps
-  int64_t held_out = 0;        // more trajectories, the last ones of the set, that are never replaced; no key of the config
+  int64_t capacity = 64;      // trajectories at hand
+  int64_t refill = 8;         // that are replaced at once, the oldest; divides capacity
+  int64_t refill_every = 50;  // training steps
+  int64_t held_out = 0;       // more trajectories, the last ones of the set, that are never replaced; no key of the config
 };
 void visit_fields(FieldVisitor& v, RollingConfig& c);
 
@@ -98,14 +98,14 @@ class RollingTrajectories final : public TrajectorySource {
 
  private:
   static constexpr int64_t kFirstHeldOut = int64_t{1} << 30;
-  void make_block(int64_t block);                                // trajectories block * refill ...
-  void put(int64_t first, int64_t count, int64_t slot);          // trajectories first .. first + count - 1 into slot ..
+  void make_block(int64_t block);                        // trajectories block * refill ...
+  void put(int64_t first, int64_t count, int64_t slot);  // trajectories first .. first + count - 1 into slot ..
 
   RollingConfig config_;
   TrajectoryGenerator generator_;
-  int64_t first_block_ = -1;        // oldest in the buffer; -1: empty
-  at::Tensor x_, velocity_;         // [(capacity + held_out) K, C, F, Y, X]
-  at::Tensor prompt_;               // [capacity + held_out]
+  int64_t first_block_ = -1;  // oldest in the buffer; -1: empty
+  at::Tensor x_, velocity_;   // [(capacity + held_out) K, C, F, Y, X]
+  at::Tensor prompt_;         // [capacity + held_out]
 };
 
 }  // namespace linden

@@ -10,8 +10,8 @@
 
 namespace linden {
 
-std::vector<double> warm_start(const WarmStartConfig& config, const std::string& precision, VideoDit student, FlatParameters& weights, const std::vector<int64_t>& layers,
-                               const std::function<WarmStartBatch(int64_t)>& draw) {
+std::vector<double> warm_start(const WarmStartConfig& config, const std::string& precision, VideoDit student, FlatParameters& weights,
+                               const std::vector<int64_t>& layers, const std::function<WarmStartBatch(int64_t)>& draw) {
   std::vector<SelfAttention> mixers;
   for (const int64_t layer : layers) mixers.push_back(student->blocks()[static_cast<size_t>(layer)]->self_attention());
   for (SelfAttention& mixer : mixers) mixer->match_outputs(true);

@@ -137,7 +137,8 @@ TEST_CASE("NFE are the remaining steps of every expansion, in batches too", "[un
 }
 
 TEST_CASE("a saved tree goes on as if it had never stopped", "[unit]") {
-  for (const MethodConfig& method : {MethodConfig(DtsConfig{}), MethodConfig(DtsUnbiasedConfig{}), MethodConfig(DtsStarConfig{}), MethodConfig(BestOfNConfig{8})}) {
+  for (const MethodConfig& method :
+       {MethodConfig(DtsConfig{}), MethodConfig(DtsUnbiasedConfig{}), MethodConfig(DtsStarConfig{}), MethodConfig(BestOfNConfig{8})}) {
     MixtureSearch whole(mixture_config(method, 20000)), first(mixture_config(method, 10000)), second(mixture_config(method, 20000));
     whole.grow_to(20000);
     first.grow_to(10000);
@@ -159,7 +160,8 @@ TEST_CASE("a tree of another method, or without latents, does not go on", "[unit
   const test::TemporaryFolder folder;
   AnytimeCurve curve(dts.plan.branch_levels);
   save_tree(folder / "tree.h5", *dts.state, dts.plan, curve, true);
-  CHECK_THAT(test::message_of([&] { load_tree(folder / "tree.h5", *star.state, star.plan, curve); }), ContainsSubstring("holds a dts tree") && ContainsSubstring("dts_star"));
+  CHECK_THAT(test::message_of([&] { load_tree(folder / "tree.h5", *star.state, star.plan, curve); }),
+             ContainsSubstring("holds a dts tree") && ContainsSubstring("dts_star"));
   save_tree(folder / "tree.h5", *dts.state, dts.plan, curve, false);
   MixtureSearch again(mixture_config(DtsConfig{}, 2000));
   CHECK_THAT(test::message_of([&] { load_tree(folder / "tree.h5", *again.state, again.plan, curve); }), ContainsSubstring("has no latents"));
@@ -223,8 +225,10 @@ TEST_CASE("rewards that do not fit are refused", "[unit]") {
   CHECK_THAT(test::message_of([&] { asked_classes(ClassifierRewardConfig{}); }), ContainsSubstring("names no class"));
   MixtureRewardConfig seven;
   seven.num_modes = 7;
-  CHECK_THAT(test::message_of([&] { make_reward(seven, GaussianMixturePriorConfig{}, at::kCPU); }), ContainsSubstring("has 7 modes") && ContainsSubstring("make them equal"));
-  CHECK_THAT(test::message_of([&] { make_reward(MixtureRewardConfig{}, CheckerboardPriorConfig{}, at::kCPU); }), ContainsSubstring("needs a prior of 2-D mixture points"));
+  CHECK_THAT(test::message_of([&] { make_reward(seven, GaussianMixturePriorConfig{}, at::kCPU); }),
+             ContainsSubstring("has 7 modes") && ContainsSubstring("make them equal"));
+  CHECK_THAT(test::message_of([&] { make_reward(MixtureRewardConfig{}, CheckerboardPriorConfig{}, at::kCPU); }),
+             ContainsSubstring("needs a prior of 2-D mixture points"));
 }
 
 TEST_CASE("the Tweedie estimate's relative bias is the known one", "[truth]") {

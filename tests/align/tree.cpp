@@ -33,7 +33,7 @@ Tree five_node_tree(const BackupRule& rule) {
     count_visit(tree, 0);
     backup(tree, expand(tree, 0).back(), value, rule);
   }
-  for (int32_t inner : {1, 3}) {     // a second leaf under each inner node
+  for (int32_t inner : {1, 3}) {  // a second leaf under each inner node
     count_visit(tree, inner);
     backup(tree, expand(tree, inner).back(), inner == 1 ? 2.0 : 5.0, rule);
   }
@@ -175,8 +175,8 @@ TEST_CASE("Boltzmann selection follows exp(lambda v), UCT its bound", "[unit]") 
   }
   RandomStream random(5, Purpose::kSelection, 0);
   tree.visits = {4, 1, 1, 50};
-  CHECK(select_child(tree, 0, {SelectionRule::Kind::kUct, 0, 0.0}, rule, random) == 3);   // greedy
-  CHECK(select_child(tree, 0, {SelectionRule::Kind::kUct, 0, 5.0}, rule, random) == 2);   // 1 + 5 sqrt(log 4 / 1)
+  CHECK(select_child(tree, 0, {SelectionRule::Kind::kUct, 0, 0.0}, rule, random) == 3);  // greedy
+  CHECK(select_child(tree, 0, {SelectionRule::Kind::kUct, 0, 5.0}, rule, random) == 2);  // 1 + 5 sqrt(log 4 / 1)
 }
 
 TEST_CASE("read-out weights sum to one and match the draws", "[unit]") {

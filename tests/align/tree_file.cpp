@@ -59,9 +59,7 @@ std::string problem(const Arrays& arrays, const Counts& counts = {}, double seco
   AnytimeCurve curve(search.plan.branch_levels);
   try {
     load_tree(folder / "tree.h5", state, search.plan, curve);
-  } catch (const InputError& error) {
-    return error.what();
-  }
+  } catch (const InputError& error) { return error.what(); }
   return "";
 }
 

@@ -91,8 +91,7 @@ TEST_CASE("what config show prints is a config that resolves to itself", "[e2e]"
   std::ofstream(file) << shown;
   CHECK(run_linden("config show align " + file).output == shown);
   CHECK(run_linden("config diff align " + file + " " + file).output == "no difference\n");
-  CHECK_THAT(run_linden("config diff align configs/align/gmm_dts.json " + file).output,
-             ContainsSubstring("seed: ") && ContainsSubstring(" -> 17"));
+  CHECK_THAT(run_linden("config diff align configs/align/gmm_dts.json " + file).output, ContainsSubstring("seed: ") && ContainsSubstring(" -> 17"));
 }
 
 TEST_CASE("config schema is a JSON Schema of the command's keys", "[e2e]") {
@@ -113,8 +112,7 @@ TEST_CASE("doctor passes its self-test", "[e2e]") {
   const auto result = run_linden("doctor");
   INFO(result.output);
   CHECK(result.exit_code == 0);
-  for (const char* part : {"LibTorch", "HDF5", "mp4  ", "random stream: passed", "network on the CPU, fp32 against fp64: passed",
-                           "healthy       yes"})
+  for (const char* part : {"LibTorch", "HDF5", "mp4  ", "random stream: passed", "network on the CPU, fp32 against fp64: passed", "healthy       yes"})
     CHECK_THAT(result.output, ContainsSubstring(part));
   CHECK(run_linden("doctor surplus").exit_code == 2);
 }

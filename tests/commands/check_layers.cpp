@@ -14,8 +14,7 @@ namespace {
 // file.
 linden::test::CommandResult check_with(const std::string& file, const std::string& include) {
   linden::test::TemporaryFolder root;
-  for (const std::string header : {"src/core/a.h", "src/ops/a.h", "src/align/a.h", "src/transfer/a.h",
-                                   "csrc/cuda/scale/launch.h", "tests/support/a.h"}) {
+  for (const std::string header : {"src/core/a.h", "src/ops/a.h", "src/align/a.h", "src/transfer/a.h", "csrc/cuda/scale/launch.h", "tests/support/a.h"}) {
     std::filesystem::create_directories((root / header).parent_path());
     std::ofstream(root / header) << "#pragma once\n#include <string>\n";
   }
@@ -33,13 +32,12 @@ TEST_CASE("the repository keeps the order of its folders", "[unit]") {
 }
 
 TEST_CASE("check_layers passes what goes down", "[unit]") {
-  for (const auto& [file, include] :
-       std::vector<std::pair<std::string, std::string>>{{"src/align/b.cpp", "\"core/a.h\""},
-                                                        {"src/align/b.cpp", "\"align/a.h\""},
-                                                        {"src/ops/b.cpp", "\"csrc/cuda/scale/launch.h\""},
-                                                        {"src/core/b.cpp", "<torch/torch.h>"},
-                                                        {"csrc/cuda/scale/b.cu", "\"csrc/cuda/scale/launch.h\""},
-                                                        {"tests/align/b.cpp", "\"tests/support/a.h\""}}) {
+  for (const auto& [file, include] : std::vector<std::pair<std::string, std::string>>{{"src/align/b.cpp", "\"core/a.h\""},
+                                                                                      {"src/align/b.cpp", "\"align/a.h\""},
+                                                                                      {"src/ops/b.cpp", "\"csrc/cuda/scale/launch.h\""},
+                                                                                      {"src/core/b.cpp", "<torch/torch.h>"},
+                                                                                      {"csrc/cuda/scale/b.cu", "\"csrc/cuda/scale/launch.h\""},
+                                                                                      {"tests/align/b.cpp", "\"tests/support/a.h\""}}) {
     const auto result = check_with(file, include);
     INFO(result.output);
     CHECK(result.exit_code == 0);

@@ -51,13 +51,11 @@ TEST_CASE("options become assignments in the order in which they were typed", "[
   test::TemporaryFolder folder;
   const std::string file = (folder / "a.json").string();
   std::ofstream(file) << "{}";
-  const CommandLine line = parse_command_line(
-      garden_command(), {file, "--set", "reward.digits=[0,2,4]", "--seed", "7", "--set=seed=8", "--device", "cpu",
-                         "--output=17", "--watering", "3", "--watering", "4", "--resume"});
+  const CommandLine line = parse_command_line(garden_command(), {file, "--set", "reward.digits=[0,2,4]", "--seed", "7", "--set=seed=8", "--device", "cpu",
+                                                                 "--output=17", "--watering", "3", "--watering", "4", "--resume"});
   CHECK(line.command == "garden");
   CHECK(line.positional == std::vector<std::string>{file});
-  CHECK(line.assignments ==
-        std::vector<std::string>{"reward.digits=[0,2,4]", "seed=7", "seed=8", "device=\"cpu\"", "output=\"17\""});
+  CHECK(line.assignments == std::vector<std::string>{"reward.digits=[0,2,4]", "seed=7", "seed=8", "device=\"cpu\"", "output=\"17\""});
   CHECK(line.option("watering") == "4");
   CHECK(line.option("shade", "none") == "none");
   CHECK(line.resume);
@@ -71,28 +69,22 @@ TEST_CASE("a command without a config takes its own options only", "[unit]") {
   CHECK(line.positional == std::vector<std::string>{"one", "two"});
   CHECK(line.option("output") == "out.h5");
   CHECK(line.assignments.empty());
-  CHECK_THAT(message_of([] { parse_command_line(plain_command(), {"--seed", "1"}); }),
-             ContainsSubstring("linden plain: unknown option '--seed'"));
+  CHECK_THAT(message_of([] { parse_command_line(plain_command(), {"--seed", "1"}); }), ContainsSubstring("linden plain: unknown option '--seed'"));
 }
 
 TEST_CASE("a command may choose among the shared options", "[unit]") {
   Command command = plain_command();
   command.own_options.clear();
   command.shared_options = {"device", "output"};
-  CHECK(parse_command_line(command, {"--output", "a", "--device=cpu"}).assignments ==
-        std::vector<std::string>{"output=\"a\"", "device=\"cpu\""});
+  CHECK(parse_command_line(command, {"--output", "a", "--device=cpu"}).assignments == std::vector<std::string>{"output=\"a\"", "device=\"cpu\""});
   CHECK_THROWS_AS(parse_command_line(command, {"--seed", "1"}), InputError);
   CHECK_THAT(command_help(command), ContainsSubstring("--device NAME") && !ContainsSubstring("--resume"));
 }
 
 TEST_CASE("an unknown option is named with the nearest one", "[unit]") {
-  const auto message = [](std::vector<std::string> words) {
-    return message_of([&] { parse_command_line(garden_command(), words); });
-  };
-  CHECK_THAT(message({"a.json", "--outptu", "x"}),
-             ContainsSubstring("linden garden: unknown option '--outptu'; did you mean '--output'?"));
-  CHECK_THAT(message({"a.json", "--outptu=x"}),
-             ContainsSubstring("unknown option '--outptu'; did you mean '--output'?"));
+  const auto message = [](std::vector<std::string> words) { return message_of([&] { parse_command_line(garden_command(), words); }); };
+  CHECK_THAT(message({"a.json", "--outptu", "x"}), ContainsSubstring("linden garden: unknown option '--outptu'; did you mean '--output'?"));
+  CHECK_THAT(message({"a.json", "--outptu=x"}), ContainsSubstring("unknown option '--outptu'; did you mean '--output'?"));
   CHECK_THAT(message({"a.json", "--zzzzzzzzzz", "x"}), ContainsSubstring("unknown option '--zzzzzzzzzz' ("));
   CHECK_THAT(message({"a.json", "-x"}), ContainsSubstring("unknown option '-x'"));
   CHECK_THAT(message({"a.json", "--nfe", "100"}), ContainsSubstring("a key of the config is set with --set KEY=VALUE"));
@@ -102,21 +94,19 @@ TEST_CASE("an unknown option is named with the nearest one", "[unit]") {
 TEST_CASE("an option without its value says so", "[unit]") {
   CHECK_THAT(message_of([] { parse_command_line(garden_command(), {"a.json", "--seed"}); }), ContainsSubstring("seed"));
   CHECK_THROWS_AS(parse_command_line(garden_command(), {"a.json", "--seed"}), InputError);
-  CHECK_THAT(message_of([] { parse_command_line(garden_command(), {"a.json", "--output", "--resume"}); }),
+  CHECK_THAT(message_of([] {
+               parse_command_line(garden_command(), {"a.json", "--output", "--resume"});
+             }),
              ContainsSubstring("linden garden: --output needs a value, but '--resume' follows it"));
 }
 
 TEST_CASE("a config file that is missing, misspelt or a folder is named", "[unit]") {
   test::TemporaryFolder folder;
   std::ofstream(folder / "digits_dts.json") << "{}";
-  const auto message = [](std::vector<std::string> words) {
-    return message_of([&] { parse_command_line(garden_command(), words); });
-  };
-  CHECK_THAT(message({}),
-             ContainsSubstring("linden garden: no config file given; wanted: linden garden config.json [options]"));
-  CHECK_THAT(message({(folder / "digit_dts.json").string()}),
-             ContainsSubstring("there is no config file '" + (folder / "digit_dts.json").string() +
-                               "'; did you mean '" + (folder / "digits_dts.json").string() + "'?"));
+  const auto message = [](std::vector<std::string> words) { return message_of([&] { parse_command_line(garden_command(), words); }); };
+  CHECK_THAT(message({}), ContainsSubstring("linden garden: no config file given; wanted: linden garden config.json [options]"));
+  CHECK_THAT(message({(folder / "digit_dts.json").string()}), ContainsSubstring("there is no config file '" + (folder / "digit_dts.json").string() +
+                                                                                "'; did you mean '" + (folder / "digits_dts.json").string() + "'?"));
   CHECK_THAT(message({folder.path.string()}), ContainsSubstring("is a folder, wanted a config file"));
   CHECK_THAT(message({"a.json", "b.json"}), ContainsSubstring("got 2 arguments ('b.json' is one too many)"));
 }
@@ -124,21 +114,18 @@ TEST_CASE("a config file that is missing, misspelt or a folder is named", "[unit
 TEST_CASE("an unknown command is named with the nearest one", "[unit]") {
   const std::vector<Command> commands = {garden_command(), plain_command()};
   CHECK(find_command(commands, "plain").name == "plain");
-  CHECK_THAT(message_of([&] { find_command(commands, "gardn"); }),
-             ContainsSubstring("linden: unknown command 'gardn'; did you mean 'garden'?"));
+  CHECK_THAT(message_of([&] { find_command(commands, "gardn"); }), ContainsSubstring("linden: unknown command 'gardn'; did you mean 'garden'?"));
   CHECK_THROWS_AS(find_command(commands, "gardn"), InputError);
 }
 
 TEST_CASE("help shows summary, usage, an example, every option and the exit codes", "[unit]") {
   const std::string help = command_help(garden_command());
-  for (const char* part : {"linden garden: plants trees", "usage: linden garden config.json [options]",
-                           "build/linden garden configs/garden/lime.json", "--watering VALUE", "--set KEY=VALUE",
-                           "--seed N", "--device NAME", "--output PATH", "--resume", "--dry-run", "--help"})
+  for (const char* part : {"linden garden: plants trees", "usage: linden garden config.json [options]", "build/linden garden configs/garden/lime.json",
+                           "--watering VALUE", "--set KEY=VALUE", "--seed N", "--device NAME", "--output PATH", "--resume", "--dry-run", "--help"})
     CHECK_THAT(help, ContainsSubstring(part));
   CHECK_THAT(command_help(plain_command()), !ContainsSubstring("--seed"));
   const std::string general = help_text({garden_command()});
-  for (const char* part : {"garden  plants trees", "  0  ", "  1  ", "  2  ", "  130  "})
-    CHECK_THAT(general, ContainsSubstring(part));
+  for (const char* part : {"garden  plants trees", "  0  ", "  1  ", "  2  ", "  130  "}) CHECK_THAT(general, ContainsSubstring(part));
 }
 
 TEST_CASE("each kind of exception has its exit code and one line", "[unit]") {
@@ -153,9 +140,7 @@ TEST_CASE("each kind of exception has its exit code and one line", "[unit]") {
   const auto libtorch = [] {
     try {
       TORCH_CHECK(false, "sizes differ\nand a second line");
-    } catch (...) {
-      return describe_failure(std::current_exception());
-    }
+    } catch (...) { return describe_failure(std::current_exception()); }
     return Failure{};
   }();
   CHECK(libtorch.exit_code == 1);

@@ -14,8 +14,7 @@ TEST_CASE("a LINDEN_TORCH without LibTorch is named before anything is installed
   for (const char* script : {"scripts/setup", "scripts/build"}) {
     const auto result = run_shell(std::string("LINDEN_TORCH=/no/libtorch ") + script);
     CHECK(result.exit_code == 1);
-    CHECK_THAT(result.output,
-               ContainsSubstring("LINDEN_TORCH is /no/libtorch, which holds no share/cmake/Torch/TorchConfig.cmake"));
+    CHECK_THAT(result.output, ContainsSubstring("LINDEN_TORCH is /no/libtorch, which holds no share/cmake/Torch/TorchConfig.cmake"));
   }
 }
 
@@ -27,8 +26,7 @@ TEST_CASE("scripts refuse options that they do not know", "[unit]") {
   CHECK(option.exit_code == 2);
   CHECK_THAT(option.output, ContainsSubstring("unknown option --job; scripts/build [--preset release|debug|asan]"));
   CHECK(run_shell("scripts/demo --shrot").exit_code == 2);
-  CHECK_THAT(run_shell("LINDEN_BINARY=/no/linden scripts/demo").output,
-             ContainsSubstring("there is no /no/linden; scripts/build makes it"));
+  CHECK_THAT(run_shell("LINDEN_BINARY=/no/linden scripts/demo").output, ContainsSubstring("there is no /no/linden; scripts/build makes it"));
 }
 
 // A tool and a test program that only print: what the verdicts are made from.
@@ -55,23 +53,29 @@ esac)SH");
   const auto all = run_shell(sanitize + "--tool racecheck");
   INFO(all.output);
   CHECK(all.exit_code == 1);
-  CHECK_THAT(all.output, ContainsSubstring("race_clean ") && ContainsSubstring("clean: ERROR SUMMARY: 0 errors") && ContainsSubstring("FOUND: RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)") &&
-                             ContainsSubstring("TESTS FAILED: status 1") && ContainsSubstring("no verdict: not done in 2 s") && ContainsSubstring("TOOL ERROR: Internal Sanitizer Error: no idea") &&
-                             ContainsSubstring("no verdict: no CUDA device") && !ContainsSubstring("small"));
+  CHECK_THAT(all.output, ContainsSubstring("race_clean ") && ContainsSubstring("clean: ERROR SUMMARY: 0 errors") &&
+                             ContainsSubstring("FOUND: RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)") &&
+                             ContainsSubstring("TESTS FAILED: status 1") && ContainsSubstring("no verdict: not done in 2 s") &&
+                             ContainsSubstring("TOOL ERROR: Internal Sanitizer Error: no idea") && ContainsSubstring("no verdict: no CUDA device") &&
+                             !ContainsSubstring("small"));
   CHECK(std::filesystem::exists(folder / "logs/racecheck.race_hazard.txt"));
   CHECK(run_shell(sanitize + "--tag race_clean").exit_code == 0);
   CHECK(run_shell(sanitize + "--tag race_none").exit_code == 3);
   CHECK_THAT(run_shell(sanitize + "--tool memcheck").output, ContainsSubstring("memcheck   small "));
-  CHECK_THAT(run_shell("scripts/bench/sanitize no/test_cuda").output, ContainsSubstring("there is no program no/test_cuda; scripts/build makes build/tests/test_cuda"));
+  CHECK_THAT(run_shell("scripts/bench/sanitize no/test_cuda").output,
+             ContainsSubstring("there is no program no/test_cuda; scripts/build makes build/tests/test_cuda"));
 }
 
 TEST_CASE("the tables of selective transfer come again from the runs in the repository", "[unit]") {
   const linden::test::TemporaryFolder folder;
-  const auto result = run_shell("LINDEN_BINARY=${LINDEN_BINARY:-" LINDEN_BINARY "} scripts/experiments/transfer_tables --report experiments/moving_digits/tables --output " + folder.path.string() + " objective");
+  const auto result =
+      run_shell("LINDEN_BINARY=${LINDEN_BINARY:-" LINDEN_BINARY "} scripts/experiments/transfer_tables --report experiments/moving_digits/tables --output " +
+                folder.path.string() + " objective");
   INFO(result.output);
   REQUIRE(result.exit_code == 0);
   const std::string report = linden::read_text_file(folder / "objective/report/report.md");
-  CHECK_THAT(report, ContainsSubstring("| mse |") && ContainsSubstring("*61.56*") && ContainsSubstring("| adm | unit |") && ContainsSubstring("Runs that a detector stopped"));
+  CHECK_THAT(report, ContainsSubstring("| mse |") && ContainsSubstring("*61.56*") && ContainsSubstring("| adm | unit |") &&
+                         ContainsSubstring("Runs that a detector stopped"));
 }
 
 TEST_CASE("keep_runs copies finished and stopped runs of a sweep, once, and no weights", "[unit]") {
@@ -86,7 +90,8 @@ TEST_CASE("keep_runs copies finished and stopped runs of a sweep, once, and no w
   write("sweep/cells/a=1,seed=2/command.json", "{}");
   write("sweep/cells/a=1,seed=2/messages.csv", "step,level,text\n250,stop,\"it diverges\"\n");
   const std::string keep = "scripts/experiments/keep_runs " + (folder / "sweep").string() + " " + (folder / "kept").string();
-  CHECK_THAT(run_shell(keep).output, ContainsSubstring("kept: a_1-seed_1\n") && ContainsSubstring("kept: a_1-seed_2\n") && ContainsSubstring("left out, not finished: a=1,seed=3"));
+  CHECK_THAT(run_shell(keep).output,
+             ContainsSubstring("kept: a_1-seed_1\n") && ContainsSubstring("kept: a_1-seed_2\n") && ContainsSubstring("left out, not finished: a=1,seed=3"));
   CHECK(std::filesystem::exists(folder / "kept/a_1-seed_1/summary.json"));
   CHECK(std::filesystem::exists(folder / "kept/a_1-seed_2/command.json"));
   CHECK_FALSE(std::filesystem::exists(folder / "kept/a_1-seed_1/model"));

@@ -83,7 +83,8 @@ TEST_CASE("config: every mistake names file, path, what was got and what is want
   CHECK_THAT(error_of(R"({"seed": 1.5})"), ContainsSubstring("seed is 1.5, wanted an integer"));
   CHECK_THAT(error_of(R"({"inner": {"count": 40}})"), ContainsSubstring("inner.count is 40 (allowed: 0..30)"));
   CHECK_THAT(error_of(R"({"shape": {"radius": 0}})"), ContainsSubstring("shape.radius is 0 (allowed: above 0)"));
-  CHECK_THAT(error_of(R"({"shape": {"type": "sqare"}})"), ContainsSubstring("shape.type is \"sqare\", allowed: round, square") && ContainsSubstring("did you mean \"square\""));
+  CHECK_THAT(error_of(R"({"shape": {"type": "sqare"}})"),
+             ContainsSubstring("shape.type is \"sqare\", allowed: round, square") && ContainsSubstring("did you mean \"square\""));
   CHECK_THAT(error_of(R"({"shape": {"type": "square", "radius": 1}})"), ContainsSubstring("shape.radius is not a key"));
   CHECK_THAT(error_of(R"({"kind": "fancie"})"), ContainsSubstring("kind is \"fancie\", allowed: plain, fancy; did you mean \"fancy\""));
   CHECK_THAT(error_of(R"({"inner": 3})"), ContainsSubstring("inner is 3, wanted an object"));

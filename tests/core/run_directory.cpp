@@ -116,8 +116,7 @@ TEST_CASE("--resume wants a run of the same command", "[unit]") {
   TemporaryFolder folder;
   CHECK_THAT(message_of([&] { make_run(folder / "a", true); }), ContainsSubstring("this folder holds no run"));
   make_run(folder / "a", false);
-  CHECK_THAT(message_of([&] { make_run(folder / "a", true, {}, "train"); }),
-             ContainsSubstring("belongs to a run of `linden align`, not `linden train`"));
+  CHECK_THAT(message_of([&] { make_run(folder / "a", true, {}, "train"); }), ContainsSubstring("belongs to a run of `linden align`, not `linden train`"));
   WorkingFolder here;
   CHECK_THAT(message_of([&] { make_run("", true); }), ContainsSubstring("runs/toy: --resume, but there is no run of this config"));
 }
@@ -126,7 +125,9 @@ TEST_CASE("--resume takes a changeable key and names any other", "[unit]") {
   TemporaryFolder folder;
   make_run(folder / "a", false);
   CHECK_THROWS_AS(make_run(folder / "a", true, {100, 0.2}), ConfigError);
-  CHECK_THAT(message_of([&] { make_run(folder / "a", true, {100, 0.2}); }),
+  CHECK_THAT(message_of([&] {
+               make_run(folder / "a", true, {100, 0.2});
+             }),
              ContainsSubstring("rate is 0.1 there and 0.2 now; this key may not change within a run"));
   CHECK(number_in(folder / "a" / "config.json", "rate") == "0.1");
   make_run(folder / "a", true, {200, 0.1});

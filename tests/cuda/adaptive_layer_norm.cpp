@@ -20,14 +20,15 @@ using Members = std::array<at::Tensor, 7>;
 AdaptiveLayerNormInputs inputs_of(const Members& m) { return {m[0], m[1], m[2], m[3], m[4], m[5], m[6]}; }
 
 struct Types {
-  at::ScalarType residual, branch, small;   // small: of gate, scale, shift, weight and bias
+  at::ScalarType residual, branch, small;  // small: of gate, scale, shift, weight and bias
 };
-const std::vector<Types> kTypes = {{at::kFloat, at::kFloat, at::kFloat},         {at::kBFloat16, at::kBFloat16, at::kBFloat16},
-                                   {at::kHalf, at::kHalf, at::kHalf},            {at::kFloat, at::kBFloat16, at::kFloat},
-                                   {at::kBFloat16, at::kBFloat16, at::kFloat},   {at::kFloat, at::kHalf, at::kHalf}};
+const std::vector<Types> kTypes = {{at::kFloat, at::kFloat, at::kFloat},    {at::kBFloat16, at::kBFloat16, at::kBFloat16}, {at::kHalf, at::kHalf, at::kHalf},
+                                   {at::kFloat, at::kBFloat16, at::kFloat}, {at::kBFloat16, at::kBFloat16, at::kFloat},    {at::kFloat, at::kHalf, at::kHalf}};
 // Which members are present: the last residual of a block, plain modulation, cross-attention's affine norm, all.
-const std::vector<std::array<bool, 7>> kPresent = {{true, true, true, true, true, true, true},      {true, false, false, true, true, false, false},
-                                                   {true, true, false, false, false, true, true},   {true, true, true, true, true, false, false},
+const std::vector<std::array<bool, 7>> kPresent = {{true, true, true, true, true, true, true},
+                                                   {true, false, false, true, true, false, false},
+                                                   {true, true, false, false, false, true, true},
+                                                   {true, true, true, true, true, false, false},
                                                    {true, true, false, true, false, false, false}};
 
 Members make_members(int64_t B, int64_t N, int64_t M, const Types& types, const std::array<bool, 7>& present, uint64_t seed) {
@@ -51,8 +52,8 @@ Result run(const F& f, const Members& members, const std::array<at::Tensor, 2>& 
   std::vector<at::Tensor> leaves;
   for (const at::Tensor& member : members)
     if (member.defined()) leaves.push_back(member);
-  const std::vector<at::Tensor> grads = torch::autograd::grad({out.residual, out.normed}, leaves,
-                                                              {cotangents[0].to(out.residual.scalar_type()), cotangents[1].to(out.normed.scalar_type())});
+  const std::vector<at::Tensor> grads =
+      torch::autograd::grad({out.residual, out.normed}, leaves, {cotangents[0].to(out.residual.scalar_type()), cotangents[1].to(out.normed.scalar_type())});
   Result result{{out.residual.detach(), out.normed.detach()}, {}};
   for (size_t i = 0, at = 0; i < 7; ++i)
     if (members[i].defined()) result.grads[i] = grads[at++];
@@ -159,7 +160,8 @@ TEST_CASE("adaptive layer norm kernels alone: small", "[cuda][adaptive_layer_nor
   constexpr int64_t B = 2, N = 9, M = 128;
   for (const Types& types : kTypes)
     for (const auto& present : kPresent) {
-      INFO(c10::toString(types.residual) << " " << c10::toString(types.branch) << " gate " << present[2] << " scale " << present[3] << " weight " << present[5]);
+      INFO(c10::toString(types.residual) << " " << c10::toString(types.branch) << " gate " << present[2] << " scale " << present[3] << " weight "
+                                         << present[5]);
       const Members members = make_members(B, N, M, types, present, 10);
       const std::array<at::Tensor, 2> cotangents = {normal({B, N, M}, 7, types.residual), normal({B, N, M}, 8, present[1] ? types.branch : types.residual)};
       Members exact;

@@ -37,13 +37,16 @@ TEST_CASE("bench: workspace is what a call holds beyond its outputs, and time gr
   CHECK(measure_gemm_rate(clock, 4096, 4096, 4096, at::kBFloat16) > 10);
 
   const at::Tensor x = at::empty({int64_t{1} << 30}, bytes);
-  const std::vector<StageTime> stages = time_stages(clock.device(), [&] {
-    begin_stage("once");
-    x.fill_(1);
-    begin_stage("twice");
-    x.fill_(1);
-    x.fill_(2);
-  }, 5);
+  const std::vector<StageTime> stages = time_stages(
+      clock.device(),
+      [&] {
+        begin_stage("once");
+        x.fill_(1);
+        begin_stage("twice");
+        x.fill_(1);
+        x.fill_(2);
+      },
+      5);
   REQUIRE(stages.size() == 2);
   CHECK(stages[1].ms / stages[0].ms == Approx(2).epsilon(0.2));
 }
@@ -54,7 +57,14 @@ TEST_CASE("bench: each operation has a time forward and backward on a card", "[c
   for (const char* operation : {"linear_attention", "rms_norm_rotary", "adaptive_layer_norm"})
     for (const char* implementation : {"linden", "libtorch"})
       for (const BenchPass pass : {BenchPass::kForward, BenchPass::kBackward}) {
-        BenchRow row{.operation = operation, .shape = {1, 1000, 4, 64}, .map = operation == std::string("linear_attention") ? "hedgehog" : "", .dtype = "bfloat16", .pass = pass, .implementation = implementation, .cost = {}, .error = ""};
+        BenchRow row{.operation = operation,
+                     .shape = {1, 1000, 4, 64},
+                     .map = operation == std::string("linear_attention") ? "hedgehog" : "",
+                     .dtype = "bfloat16",
+                     .pass = pass,
+                     .implementation = implementation,
+                     .cost = {},
+                     .error = ""};
         time_row(row, 0, clock);
         INFO(operation << " " << implementation << " " << name_of(pass));
         CHECK(row.error == "");

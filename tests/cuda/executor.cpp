@@ -28,9 +28,7 @@ at::Device set_up(const std::string& name, Float32Math math) {
   return set_up_device(run, math);
 }
 
-double relative_error(const at::Tensor& got, const at::Tensor& wanted) {
-  return ((got.cpu() - wanted.cpu()).norm() / wanted.cpu().norm()).item<double>();
-}
+double relative_error(const at::Tensor& got, const at::Tensor& wanted) { return ((got.cpu() - wanted.cpu()).norm() / wanted.cpu().norm()).item<double>(); }
 
 }  // namespace
 

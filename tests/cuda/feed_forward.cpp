@@ -23,7 +23,7 @@ TEST_CASE("feed-forward with GELU in the product's epilogue is as near to fp64 a
       for (const auto& item : wanted->named_parameters()) tested->named_parameters()[item.key()].set_data(item.value().to(at::kCUDA, dtype));
     }
     const at::Tensor in = x.to(at::kCUDA, dtype);
-    const at::Tensor two_passes = tested(in).detach().to(at::kCPU, at::kDouble);   // gradients are wanted
+    const at::Tensor two_passes = tested(in).detach().to(at::kCPU, at::kDouble);  // gradients are wanted
     const at::NoGradGuard no_grad;
     const at::Tensor epilogue = tested(in).to(at::kCPU, at::kDouble), exact = wanted(x.to(at::kDouble));
     REQUIRE(epilogue.sizes() == exact.sizes());

@@ -20,8 +20,8 @@ struct Shape {
 };
 
 // Vectors that do and do not divide the groups, groups that straddle vectors, more pixels than registers hold.
-const std::vector<Shape> kShapes = {{2, 128, 32, 32, 32}, {1, 384, 32, 32, 32}, {3, 64, 7, 5, 32},   {2, 33, 5, 5, 3},   {5, 32, 1, 1, 8},
-                                    {2, 256, 4, 4, 32},   {1, 320, 64, 64, 32}, {300, 32, 8, 8, 8},  {2, 96, 9, 11, 32}, {1, 512, 3, 3, 1},
+const std::vector<Shape> kShapes = {{2, 128, 32, 32, 32}, {1, 384, 32, 32, 32},  {3, 64, 7, 5, 32},  {2, 33, 5, 5, 3},   {5, 32, 1, 1, 8},
+                                    {2, 256, 4, 4, 32},   {1, 320, 64, 64, 32},  {300, 32, 8, 8, 8}, {2, 96, 9, 11, 32}, {1, 512, 3, 3, 1},
                                     {2, 6, 130, 3, 2},    {64, 128, 16, 16, 32}, {1, 1024, 2, 2, 2}};
 
 struct Case {
@@ -66,7 +66,8 @@ TEST_CASE("group norm with shift and SiLU equals ATen in fp64", "[cuda][group_no
           const at::Tensor wanted = group_norm_silu_reference(wide(c.x), wide(c.shift), wide(c.weight), wide(c.bias), options);
           poison(c.x);
           const at::Tensor got = group_norm_silu(c.x, c.shift, c.weight, c.bias, options);
-          INFO(s.batch << "x" << s.channels << "x" << s.rows << "x" << s.columns << " groups " << s.groups << " " << toString(type) << " shift " << with_shift << " silu " << silu);
+          INFO(s.batch << "x" << s.channels << "x" << s.rows << "x" << s.columns << " groups " << s.groups << " " << toString(type) << " shift " << with_shift
+                       << " silu " << silu);
           CHECK(got.is_contiguous(at::MemoryFormat::ChannelsLast));
           CHECK(relative_error(got, wanted) <= allowed(type));
           CHECK(at::equal(got, group_norm_silu(c.x, c.shift, c.weight, c.bias, options)));
@@ -101,7 +102,8 @@ TEST_CASE("gradients of group norm with shift and SiLU equal ATen's in fp64", "[
           group_norm_silu_reference(exact[0], exact[1], exact[2], exact[3], options).backward(c.grad.to(at::kDouble).contiguous());
           for (size_t i = 0; i < ours.size(); ++i) {
             if (!ours[i].defined()) continue;
-            INFO(s.batch << "x" << s.channels << "x" << s.rows << "x" << s.columns << " groups " << s.groups << " " << toString(type) << " input " << i << " silu " << silu);
+            INFO(s.batch << "x" << s.channels << "x" << s.rows << "x" << s.columns << " groups " << s.groups << " " << toString(type) << " input " << i
+                         << " silu " << silu);
             // A shift's gradient is a sum that cancels: without SiLU and with one channel a group it is 0.
             const double scale = i == 1 ? exact[0].grad().norm().item<double>() : exact[i].grad().norm().item<double>();
             const double error = (ours[i].grad().to(at::kDouble) - exact[i].grad()).norm().item<double>();

@@ -44,8 +44,7 @@ void poison_free_memory() {
 }
 
 // One problem: error against fp64 of the kernel, and beside it that of torch's own expression in the same dtype.
-void compare(const FeatureMapConfig& map, const test::AttentionShape& s, at::ScalarType dtype, test::WorstErrors& worst,
-             const at::Tensor& num_valid = {}) {
+void compare(const FeatureMapConfig& map, const test::AttentionShape& s, at::ScalarType dtype, test::WorstErrors& worst, const at::Tensor& num_valid = {}) {
   at::manual_seed(static_cast<uint64_t>(s.N * 1000 + s.D));
   LinearAttentionInputs in = random_inputs(map, s, dtype);
   in.num_valid = num_valid.defined() ? num_valid.to(at::kCUDA) : num_valid;
@@ -57,8 +56,8 @@ void compare(const FeatureMapConfig& map, const test::AttentionShape& s, at::Sca
   REQUIRE(linear_attention_cuda_refusal(in, map, true) == "");
   for (size_t i = 0; i < ours.size(); ++i) {
     const double error = error_of(ours[i], truth[i]), own = error_of(torch_own[i], truth[i]);
-    const std::string where = fmt::format("{} {} {} B={} N={} H={} D={}: error {:.2e}, torch's own {:.2e}", feature_map_name(map), c10::toString(dtype), kResultNames[i], s.B,
-                                          s.N, s.H, s.D, error, own);
+    const std::string where = fmt::format("{} {} {} B={} N={} H={} D={}: error {:.2e}, torch's own {:.2e}", feature_map_name(map), c10::toString(dtype),
+                                          kResultNames[i], s.B, s.N, s.H, s.D, error, own);
     INFO(where);
     CHECK(ours[i].isfinite().all().item<bool>());
     // One token: its own gradients of q and k are 0, and only rounding is left in either.
@@ -132,10 +131,9 @@ static void check_alone(const char* map_name, at::ScalarType dtype, int64_t D) {
   }
 }
 
-#define LINDEN_RACE_CASE(map, type, dtype, D)                                                       \
-  TEST_CASE("linear attention kernels alone: " #map ", " #type ", head dim " #D,                    \
-            "[cuda][linear_attention][race][race_" #map "_" #type "_" #D "]") {                     \
-    check_alone(#map, dtype, D);                                                                    \
+#define LINDEN_RACE_CASE(map, type, dtype, D)                                                                                                        \
+  TEST_CASE("linear attention kernels alone: " #map ", " #type ", head dim " #D, "[cuda][linear_attention][race][race_" #map "_" #type "_" #D "]") { \
+    check_alone(#map, dtype, D);                                                                                                                     \
   }
 // Every map in both engines; every width and padded width, and fp16, once more by Hedgehog.
 LINDEN_RACE_CASE(hedgehog, bf16, at::kBFloat16, 64)
@@ -234,7 +232,8 @@ TEST_CASE("linear attention kernels: workspace", "[cuda][linear_attention]") {
   for (const FeatureMapConfig& map : all_maps()) {
     INFO(feature_map_name(map));
     const auto options = at::TensorOptions(at::kCUDA).dtype(at::kBFloat16);
-    LinearAttentionInputs in{at::randn({1, 32760, 12, 128}, options), at::randn({1, 32760, 12, 128}, options), at::randn({1, 32760, 12, 128}, options), {}, {}, {}};
+    LinearAttentionInputs in{
+        at::randn({1, 32760, 12, 128}, options), at::randn({1, 32760, 12, 128}, options), at::randn({1, 32760, 12, 128}, options), {}, {}, {}};
     if (has_projection(map)) {
       const int64_t P = std::holds_alternative<HedgehogMapConfig>(map) ? 128 : 16;
       in.w_q = at::randn({12, 128, P}, options) * 0.1;
@@ -251,7 +250,12 @@ TEST_CASE("linear attention kernels: workspace", "[cuda][linear_attention]") {
     };
     LinearAttentionForward saved;
     const int64_t activation = in.q.numel() * 2;
-    const int64_t forward = peak_beyond([&] { saved = linear_attention_forward(in, map); return 0; }, activation);
+    const int64_t forward = peak_beyond(
+        [&] {
+          saved = linear_attention_forward(in, map);
+          return 0;
+        },
+        activation);
     const int64_t backward = peak_beyond([&] { return linear_attention_backward(grad_out, in, map, saved); }, 3 * activation);
     fmt::print("{:14} workspace {:.1f} MB forward, {:.1f} MB backward\n", feature_map_name(map), forward / 1e6, backward / 1e6);
     CHECK(forward <= 20 * kMegabyte);

@@ -19,9 +19,7 @@ struct Case {
   bool rotary;
   int64_t head_dim() const { return M >= 128 ? 128 : 32; }
   int64_t num_heads() const { return M / head_dim(); }
-  RotaryTable table(at::ScalarType dtype) const {
-    return rotary ? make_rotary_table({1, 1, N}, head_dim(), dtype, kCard) : RotaryTable{};
-  }
+  RotaryTable table(at::ScalarType dtype) const { return rotary ? make_rotary_table({1, 1, N}, head_dim(), dtype, kCard) : RotaryTable{}; }
 };
 
 std::vector<Case> cases() {
@@ -70,8 +68,8 @@ TEST_CASE("RMSNorm and rotary kernels: values and gradients stay within twice th
     const at::Tensor cotangent = normal({c.B, c.N, c.num_heads(), c.head_dim()}, ++seed, at::kFloat).to(kCard, c.type);
     const RotaryTable table = c.table(at::kFloat), wide_table = c.rotary ? RotaryTable{table.cos.to(at::kDouble), table.sin.to(at::kDouble)} : table;
     const auto kernel = [&](const at::Tensor& a, const at::Tensor& w) { return rms_norm_rotary(a, w, c.num_heads(), table); };
-    const Result truth = run([&](const at::Tensor& a, const at::Tensor& w) { return rms_norm_rotary(a, w, c.num_heads(), wide_table); },
-                             leaf(x, at::kDouble), leaf(weight, at::kDouble), cotangent);
+    const Result truth = run([&](const at::Tensor& a, const at::Tensor& w) { return rms_norm_rotary(a, w, c.num_heads(), wide_table); }, leaf(x, at::kDouble),
+                             leaf(weight, at::kDouble), cotangent);
     const Result plain = run([&](const at::Tensor& a, const at::Tensor& w) { return unfused(a, w, c.num_heads(), table); }, leaf(x, c.type),
                              leaf(weight, c.weight_type), cotangent);
     poison({c.B, c.N, c.M}, c.type);
@@ -101,7 +99,8 @@ TEST_CASE("RMSNorm and rotary kernels: slices of a fused projection and transpos
     for (int64_t part = 0; part < 3; ++part) {
       const at::Tensor slice = fused.narrow(2, part * M, M).requires_grad_(), copy = leaf(slice, type);
       REQUIRE_FALSE(slice.is_contiguous());
-      const Result strided = run(kernel, slice, leaf(weight, at::kFloat), cotangent), plain = run(kernel, copy, leaf(weight, at::kFloat), cotangent.contiguous());
+      const Result strided = run(kernel, slice, leaf(weight, at::kFloat), cotangent),
+                   plain = run(kernel, copy, leaf(weight, at::kFloat), cotangent.contiguous());
       CHECK(same_bits(strided.out, plain.out));
       CHECK(same_bits(strided.grad_x, plain.grad_x));
       CHECK(same_bits(strided.grad_weight, plain.grad_weight));

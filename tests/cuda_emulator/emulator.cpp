@@ -79,7 +79,7 @@ TEST_CASE("emulator: a barrier makes what neighbours wrote visible, and its abse
     for (unsigned i = 0; i < out.size(); ++i) CHECK(out[i] == static_cast<float>((i % kThreads + 1) % kThreads + 100 * (i / kThreads)));
   }
   const std::vector<float> rising = neighbours(false, false), falling = neighbours(false, true);
-  CHECK(std::isnan(rising[0]));     // not written yet
+  CHECK(std::isnan(rising[0]));  // not written yet
   CHECK(rising[kThreads - 1] == 0);
   CHECK(falling[0] == 1);
   CHECK(std::isnan(falling[kThreads - 1]));
@@ -109,7 +109,8 @@ TEST_CASE("emulator: a copy is there once it was waited for", "[unit]") {
 }
 
 TEST_CASE("emulator: addresses outside of the block's memory are named", "[unit]") {
-  REQUIRE_THROWS_MATCHES(cuda::launch_kernel(outside_kernel, dim3(1), 32, 256, nullptr), CheckError, MessageMatches(ContainsSubstring("ldmatrix: address 256 of 256 bytes")));
+  REQUIRE_THROWS_MATCHES(cuda::launch_kernel(outside_kernel, dim3(1), 32, 256, nullptr), CheckError,
+                         MessageMatches(ContainsSubstring("ldmatrix: address 256 of 256 bytes")));
 }
 
 TEST_CASE("emulator: fragments of ldmatrix and mma make the product", "[unit]") {

@@ -30,7 +30,8 @@ void compare(const FeatureMapConfig& map, const test::AttentionShape& s, at::Sca
   const std::vector<at::Tensor> own = test::plain_results(map, in, grad_out), ours = kernel(map, in, grad_out);
   for (size_t i = 0; i < ours.size(); ++i) {
     const double error = test::error_of(ours[i], truth[i]), torch_error = test::error_of(own[i], truth[i]);
-    INFO(fmt::format("{} {} {} N={} D={}: error {:.2e}, torch's own {:.2e}", feature_map_name(map), c10::toString(dtype), kResultNames[i], s.N, s.D, error, torch_error));
+    INFO(fmt::format("{} {} {} N={} D={}: error {:.2e}, torch's own {:.2e}", feature_map_name(map), c10::toString(dtype), kResultNames[i], s.N, s.D, error,
+                     torch_error));
     CHECK(error <= test::allowed_error(i, dtype, torch_error));
     if (worst) worst->note(map, dtype, i, error, torch_error, fmt::format("{} N={} H={} D={}", kResultNames[i], s.N, s.H, s.D));
   }

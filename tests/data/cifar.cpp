@@ -65,7 +65,8 @@ TEST_CASE("the folder of the unpacked archive is found; a file goes before an ar
 TEST_CASE("bytes that are no records", "[unit]") {
   std::string bytes = read_text_file(kFolder / "data_batch_1.bin");
   CHECK(parse(bytes).labels.size(0) == 3);
-  CHECK(message_of([&] { parse(bytes.substr(0, 5000)); }) == "batch.bin: has 5000 bytes, wanted a whole number of records of 3073 bytes (1 label, 3 planes of 32x32)");
+  CHECK(message_of([&] { parse(bytes.substr(0, 5000)); }) ==
+        "batch.bin: has 5000 bytes, wanted a whole number of records of 3073 bytes (1 label, 3 planes of 32x32)");
   CHECK_THAT(message_of([&] { parse(""); }), ContainsSubstring("batch.bin: has 0 bytes"));
   bytes[kCifarRecordBytes] = 10;
   CHECK(message_of([&] { parse(bytes); }) == "batch.bin: record 1 has the label 10 (allowed 0..9)");
@@ -88,11 +89,14 @@ TEST_CASE("files that are not the published ones", "[unit]") {
   if (archive_library().empty()) SKIP("built without libarchive: the rest reads an archive");
   CifarBatch other = kTest;
   other.md5 = kFirst.md5;
-  CHECK(message_of([&] { load_cifar_batches(kFolder, {other}); }) ==
-        (kFolder / "two_batches.tar.xz").string() + ": test_batch.bin: its MD5 sum is 3d38349f3a09dc7cb38be8fcf2e39d07, wanted " + kFirst.md5 +
-            ": the file is damaged or not CIFAR-10's; fetch it again");
+  CHECK(message_of([&] { load_cifar_batches(kFolder, {other}); }) == (kFolder / "two_batches.tar.xz").string() +
+                                                                         ": test_batch.bin: its MD5 sum is 3d38349f3a09dc7cb38be8fcf2e39d07, wanted " +
+                                                                         kFirst.md5 + ": the file is damaged or not CIFAR-10's; fetch it again");
   other = {"data_batch_5.bin", kTest.md5, 10, {"two_batches.tar.xz"}};
-  CHECK_THAT(message_of([&] { load_cifar_batches(kFolder, {kTest, other}); }), ContainsSubstring("the archive has no member data_batch_5.bin; it holds: batches.meta.txt, "));
+  CHECK_THAT(message_of([&] {
+               load_cifar_batches(kFolder, {kTest, other});
+             }),
+             ContainsSubstring("the archive has no member data_batch_5.bin; it holds: batches.meta.txt, "));
 }
 
 TEST_CASE("missing CIFAR-10: the message says what to put where", "[unit]") {
@@ -102,11 +106,13 @@ TEST_CASE("missing CIFAR-10: the message says what to put where", "[unit]") {
   const std::string message = message_of([] { load_cifar10("test"); });
   CHECK_THROWS_AS(load_cifar10("train"), InputError);
   setenv("LINDEN_DATA", old.c_str(), 1);
-  CHECK(message == (folder / "cifar10/test_batch.bin").string() +
-                       ": missing, and there is no archive with it (cifar-10-batches-5-test.tar.xz, cifar-10-binary.tar.gz). CIFAR-10's binary version, from "
-                       "https://www.cs.toronto.edu/~kriz/cifar.html, has data_batch_1.bin .. data_batch_5.bin and test_batch.bin, 30730000 bytes each: put these, "
-                       "the folder cifar-10-batches-bin or cifar-10-binary.tar.gz into the folder cifar10/ of your data folder and set LINDEN_DATA to that data "
-                       "folder (now " + folder.path.string() + ")");
+  CHECK(message ==
+        (folder / "cifar10/test_batch.bin").string() +
+            ": missing, and there is no archive with it (cifar-10-batches-5-test.tar.xz, cifar-10-binary.tar.gz). CIFAR-10's binary version, from "
+            "https://www.cs.toronto.edu/~kriz/cifar.html, has data_batch_1.bin .. data_batch_5.bin and test_batch.bin, 30730000 bytes each: put these, "
+            "the folder cifar-10-batches-bin or cifar-10-binary.tar.gz into the folder cifar10/ of your data folder and set LINDEN_DATA to that data "
+            "folder (now " +
+            folder.path.string() + ")");
 }
 
 TEST_CASE("the real test batch: a thousand of each class", "[unit]") {
@@ -115,7 +121,7 @@ TEST_CASE("the real test batch: a thousand of each class", "[unit]") {
   const LabelledImages set = load_cifar10("test");
   CHECK(at::bincount(set.labels).eq(1000).all().item<bool>());
   CHECK(set.labels.size(0) == 10000);
-  CHECK(set.labels[0].item<int64_t>() == 3);   // a cat, two ships
+  CHECK(set.labels[0].item<int64_t>() == 3);  // a cat, two ships
   CHECK(set.labels[1].item<int64_t>() == 8);
   CHECK(set.labels[2].item<int64_t>() == 8);
 }

@@ -56,7 +56,7 @@ TEST_CASE("centroids move by exactly the step; noise below the threshold does no
 
 TEST_CASE("legal paths: every start once, the motion first", "[unit]") {
   CHECK(legal_paths(shipped(), 0, 8).sizes() == at::IntArrayRef({15, 8, 2}));
-  const at::Tensor diagonal = legal_paths(shipped(), 5, 3);   // up-left
+  const at::Tensor diagonal = legal_paths(shipped(), 5, 3);  // up-left
   CHECK(diagonal.sizes() == at::IntArrayRef({9, 3, 2}));
   CHECK(diagonal.diff(1, 1).eq(-1).all().item<bool>());
 }
@@ -75,14 +75,18 @@ TEST_CASE("the judge's path: real clips follow their own motion and no other; a 
   frozen.slice(2, 4, 8).copy_(clips.video.slice(2, 3, 4).expand({100, 1, 4, 32, 32}));
   CHECK(judge->read(frozen).path_share.lt(kClipShare).all().item<bool>());
   CHECK(judge->read(at::full({2, 1, 8, 32, 32}, -1.0f)).path_share.eq(0).all().item<bool>());
-  CHECK_THAT(message_of([&] { judge->read(at::zeros({2, 1, 8, 16, 16})); }), ContainsSubstring("the clips are [2, 1, 8, 16, 16], wanted [B, 1, 3 or more, 32, 32]"));
+  CHECK_THAT(message_of([&] {
+               judge->read(at::zeros({2, 1, 8, 16, 16}));
+             }),
+             ContainsSubstring("the clips are [2, 1, 8, 16, 16], wanted [B, 1, 3 or more, 32, 32]"));
 }
 
 TEST_CASE("a verifier that reads something else is refused", "[unit]") {
   TemporaryFolder folder;
   make_classifier("DigitClassifier")->save(folder / "digit", at::kFloat);
   make_classifier("DigitClassifier")->save(folder / "step", at::kFloat);
-  CHECK_THAT(message_of([&] { load_clip_guide(folder.path, shipped(), at::kCPU); }), ContainsSubstring("step: takes 1 channels and knows 10 classes, wanted 2 and 8"));
+  CHECK_THAT(message_of([&] { load_clip_guide(folder.path, shipped(), at::kCPU); }),
+             ContainsSubstring("step: takes 1 channels and knows 10 classes, wanted 2 and 8"));
   CHECK_THROWS_AS(load_clip_judge(folder / "nothing", shipped(), at::kCPU), InputError);
 }
 

@@ -67,7 +67,9 @@ TEST_CASE("image folders that cannot be used", "[unit]") {
     return message_of([&] { load_image_folder(list_image_folder(folder.path)); });
   };
   SECTION("empty") { CHECK(refusal() == path + ": no PNG file in this folder or in class folders below it"); }
-  SECTION("not there") { CHECK(message_of([&] { list_image_folder(folder / "no"); }) == path + "/no: no such folder"); }
+  SECTION("not there") {
+    CHECK(message_of([&] { list_image_folder(folder / "no"); }) == path + "/no: no such folder");
+  }
   SECTION("mixed size") {
     write_classes(folder.path);
     write_png(folder / "dog/1.png", image(1, 7));
@@ -96,7 +98,7 @@ TEST_CASE("SHA256SUMS: written as sha256sum checks it, and verified", "[unit]") 
   TemporaryFolder folder;
   write_classes(folder.path);
   const ImageFolder listed = list_image_folder(folder.path);
-  verify_checksums(folder.path, listed.files);   // no list: nothing to compare with
+  verify_checksums(folder.path, listed.files);  // no list: nothing to compare with
   write_checksums(folder.path, listed.files);
   verify_checksums(folder.path, listed.files);
   const auto checked = run_shell("cd " + folder.path.string() + " && sha256sum --strict -c SHA256SUMS");

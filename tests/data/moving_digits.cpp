@@ -35,7 +35,7 @@ std::vector<int64_t> counted(int64_t count, int64_t first = 0) {
 
 // The centre of the ink of each frame of a clip over black, (y, x): [F, 2] fp64.
 at::Tensor centroids(const at::Tensor& clip) {
-  const at::Tensor ink = (clip.to(at::kDouble) + 1) / 2;   // [F, Y, X]
+  const at::Tensor ink = (clip.to(at::kDouble) + 1) / 2;  // [F, Y, X]
   const at::Tensor mass = ink.sum({1, 2});
   const at::Tensor y = at::arange(clip.size(1), at::kDouble).reshape({1, -1, 1}), x = at::arange(clip.size(2), at::kDouble).reshape({1, 1, -1});
   return at::stack({(ink * y).sum({1, 2}) / mass, (ink * x).sum({1, 2}) / mass}, 1);
@@ -62,7 +62,7 @@ TEST_CASE("clips: shapes, range, labels and captions belong together", "[unit]")
   CHECK(clips.video.scalar_type() == at::kFloat);
   CHECK(clips.video.min().item<float>() >= -1.0f);
   CHECK(clips.video.max().item<float>() <= 1.0f);
-  CHECK(clips.video.amax({1, 2, 3, 4}).gt(0.5).all().item<bool>());   // every clip has a digit, which is brighter than any cell
+  CHECK(clips.video.amax({1, 2, 3, 4}).gt(0.5).all().item<bool>());  // every clip has a digit, which is brighter than any cell
   CHECK(clips.digit.scalar_type() == at::kLong);
   CHECK(clips.captions.size() == 200);
   for (int64_t b = 0; b < 200; ++b) {
@@ -184,19 +184,19 @@ TEST_CASE("every legal start is drawn, and no other", "[unit]") {
 TEST_CASE("the texture stays where the digit is not", "[unit]") {
   const MovingDigits data(shipped(), 3);
   for (int64_t index = 0; index < 50; ++index) {
-    const at::Tensor clip = data.clips(std::vector<int64_t>{index}).video[0][0];   // [F, Y, X]
+    const at::Tensor clip = data.clips(std::vector<int64_t>{index}).video[0][0];  // [F, Y, X]
     at::Tensor texture = at::full({32, 32}, 9.0f), known = at::zeros({32, 32}, at::kBool);
     const std::vector<GridPlace> path = data.path(data.content(index));
     for (int64_t f = 0; f < 8; ++f) {
       at::Tensor free = at::ones({32, 32}, at::kBool);
       free.narrow(0, path[f].y * 4, 16).narrow(1, path[f].x * 4, 16).fill_(false);
-      REQUIRE(at::equal(clip[f].masked_select(free & known), texture.masked_select(free & known)));   // bit for bit
+      REQUIRE(at::equal(clip[f].masked_select(free & known), texture.masked_select(free & known)));  // bit for bit
       texture = at::where(free, clip[f], texture);
       known = known | free;
     }
     const at::Tensor values = texture.masked_select(known);
     CHECK(values.min().item<float>() >= -1.0f);
-    CHECK(values.max().item<float>() <= -0.2f);                                     // 2 * 0.4 - 1
+    CHECK(values.max().item<float>() <= -0.2f);  // 2 * 0.4 - 1
     const at::Tensor cells = texture.reshape({8, 4, 8, 4}).transpose(1, 2).reshape({64, 16});
     const at::Tensor whole = known.reshape({8, 4, 8, 4}).transpose(1, 2).reshape({64, 16}).all(1);
     CHECK((cells.amax(1) == cells.amin(1)).masked_select(whole).all().item<bool>());
@@ -206,12 +206,12 @@ TEST_CASE("the texture stays where the digit is not", "[unit]") {
 
 TEST_CASE("sprites: the crop around the ink's middle, areas averaged", "[unit]") {
   at::Tensor images = at::full({2, 1, 32, 32}, -1.0f);
-  images[0][0].slice(0, 3, 13).slice(1, 20, 30).fill_(1.0f);     // 10 x 10, its middle becomes the crop's
-  images[1][0].slice(0, 12, 32).slice(1, 12, 32).fill_(0.0f);    // 20 x 20 in the corner
+  images[0][0].slice(0, 3, 13).slice(1, 20, 30).fill_(1.0f);   // 10 x 10, its middle becomes the crop's
+  images[1][0].slice(0, 12, 32).slice(1, 12, 32).fill_(0.0f);  // 20 x 20 in the corner
   const at::Tensor labels = at::tensor({4, 5}, at::kLong);
   const DigitSprites half = cut_sprites({images, labels}, {0, 1}, 10);
   at::Tensor wanted = at::zeros({10, 10});
-  wanted.slice(0, 2, 8).slice(1, 2, 8).fill_(1.0f);   // rows 5 .. 14 of 20: pixels 2 and 7 of 10 are half covered
+  wanted.slice(0, 2, 8).slice(1, 2, 8).fill_(1.0f);  // rows 5 .. 14 of 20: pixels 2 and 7 of 10 are half covered
   for (const int64_t edge : {2, 7}) {
     wanted.select(0, edge).mul_(0.5f);
     wanted.select(1, edge).mul_(0.5f);
@@ -275,16 +275,23 @@ TEST_CASE("configs of clips that cannot be", "[unit]") {
   CHECK(message_for([](C& c) { c.digit_size = 21; }) == "data: digit_size is 21 (allowed: 4..20)");
   CHECK(message_for([](C& c) { c.digits = {3, 10}; }) == "data: digits is 10 (allowed: 0..9)");
   CHECK(message_for([](C& c) { c.texture_brightness = 1.5; }) == "data: texture_brightness is 1.5 (allowed: 0..1)");
-  CHECK(message_for([](C& c) { c.motions = {"up", "upleft"}; }) ==
-        "data: motions is \"upleft\", allowed: right, down-right, down, down-left, left, up-left, up, up-right; did you mean \"up-left\"?");
+  CHECK(message_for([](C& c) {
+          c.motions = {"up", "upleft"};
+        }) == "data: motions is \"upleft\", allowed: right, down-right, down, down-left, left, up-left, up, up-right; did you mean \"up-left\"?");
   CHECK(message_for([](C& c) { c.size = 20; }) ==
         "data.size is 20: the digit (16) would leave the frame, since its first 2 steps of 4 pixels are straight; wanted a size of at least 24");
-  CHECK(message_for([](C& c) { c.step = 3; }) ==
-        "data.step is 3, but the digit has 16 pixels to move in (size 32 - digit_size 16), which is no multiple");
+  CHECK(message_for([](C& c) { c.step = 3; }) == "data.step is 3, but the digit has 16 pixels to move in (size 32 - digit_size 16), which is no multiple");
   CHECK(message_for([](C& c) { c.texture_cells = 7; }) == "data.texture_cells is 7, which does not divide the size 32");
   CHECK(message_for([](C& c) { c.source = "cifar"; }) == "data: source is \"cifar\", allowed: mnist, shipped");
   CHECK(message_for([](C& c) { c.split = "valid"; }) == "data: split is \"valid\", allowed: train, test");
-  CHECK_THROWS_AS(MovingDigits([] { C c = shipped(); c.frames = 0; return c; }(), 0), InputError);
+  CHECK_THROWS_AS(MovingDigits(
+                      [] {
+                        C c = shipped();
+                        c.frames = 0;
+                        return c;
+                      }(),
+                      0),
+                  InputError);
   CHECK(message_of([] { motion_index("upp"); }) == "motion_index: there is no motion \"upp\"");
 }
 
@@ -308,7 +315,7 @@ TEST_CASE("a clip as a strip of frames", "[unit]") {
   const at::Tensor video = data.clips(counted(2)).video;
   const at::Tensor sheet = clip_sheet(video, 2, 3);
   CHECK(sheet.sizes() == at::IntArrayRef({1, 2 * 64 + 3, 8 * 64 + 7 * 3}));
-  const at::Tensor frame = sheet[0].narrow(0, 67, 64).narrow(1, 5 * 67, 64);   // clip 1, frame 5
+  const at::Tensor frame = sheet[0].narrow(0, 67, 64).narrow(1, 5 * 67, 64);  // clip 1, frame 5
   CHECK(at::equal(frame.slice(0, 0, 64, 2).slice(1, 0, 64, 2), (video[1][0][5] + 1).mul(127.5).round().to(at::kByte)));
   CHECK(message_of([] { clip_sheet(at::zeros({2, 1, 4, 4})); }) == "clip_sheet: wanted [B, C, F, Y, X] with B, F > 0, got [2, 1, 4, 4]");
 }

@@ -46,7 +46,7 @@ TEST_CASE("an image folder as training data", "[unit]") {
   CHECK_FALSE(fs::exists(folder / "SHA256SUMS"));
   data.checksums = "write";
   example_shape(data);
-  CHECK_FALSE(fs::exists(folder / "SHA256SUMS"));   // only loading writes
+  CHECK_FALSE(fs::exists(folder / "SHA256SUMS"));  // only loading writes
   load_training_set(data, 0);
   CHECK(fs::exists(folder / "SHA256SUMS"));
   write_png(folder / "b.png", at::zeros({3, 4, 4}, at::kByte));
@@ -91,7 +91,8 @@ TEST_CASE("CIFAR-10 as training data: the real test batch", "[e2e]") {
   CHECK(set.labels.eq(1).logical_or(set.labels.eq(9)).all().item<bool>());
   CHECK(load_test_set(data, 0).examples.size(0) == 2000);
   data.num_examples = 2001;
-  CHECK(message_of([&] { load_training_set(data, 0); }) == "data.num_examples is 2001, but the CIFAR-10 split \"test\" of the asked classes holds 2000 (0: all)");
+  CHECK(message_of([&] { load_training_set(data, 0); }) ==
+        "data.num_examples is 2001, but the CIFAR-10 split \"test\" of the asked classes holds 2000 (0: all)");
 }
 
 TEST_CASE("moving digits as training data: clips, frames and steps; the test digits are others", "[unit]") {
@@ -126,7 +127,7 @@ TEST_CASE("moving digits as training data: clips, frames and steps; the test dig
   data.examples = "steps";
   const TrainingSet steps = load_training_set(data, 3);
   CHECK(steps.examples.sizes() == at::IntArrayRef({300, 2, 32, 32}));
-  CHECK(steps.labels[7].item<int64_t>() == set.content(7).motion);   // frame 0: straight
+  CHECK(steps.labels[7].item<int64_t>() == set.content(7).motion);  // frame 0: straight
   data.frames = 1;
   CHECK(message_of([&] { load_training_set(data, 3); }) == "data.frames is 1, but data.examples is steps, which are between two frames");
 }

@@ -70,13 +70,13 @@ TEST_CASE("rows at different levels do not see each other", "[unit]") {
   }
   CHECK(all.deviation[0].item<float>() > 0);
   CHECK(all.deviation[2].item<float>() == 0);
-  CHECK(at::allclose(all.next[2], all.predicted_clean[2], 1e-5, 1e-5));   // the last step ends at x0
+  CHECK(at::allclose(all.next[2], all.predicted_clean[2], 1e-5, 1e-5));  // the last step ends at x0
   const at::Tensor drawn = all.mean + all.deviation.reshape({3, 1, 1}) * noise;
   CHECK(at::allclose(all.next, drawn));
 }
 
 TEST_CASE("the chain draws the Gaussian that the velocity belongs to", "[truth]") {
-  FlowSdeConfig config = sde(400, 1, "ancestral");   // what a step loses of the variance vanishes with its size
+  FlowSdeConfig config = sde(400, 1, "ancestral");  // what a step loses of the variance vanishes with its size
   config.shift = 1;
   const auto executor = make_executor(make_flow_denoiser({gaussian_velocity, {1, 1}, at::kCPU, 1}, config), 3, {});
   const at::Tensor samples = sample_chain(*executor, counted(20000)).flatten();
@@ -85,7 +85,8 @@ TEST_CASE("the chain draws the Gaussian that the velocity belongs to", "[truth]"
 }
 
 TEST_CASE("a sampler that remembers is no chain", "[unit]") {
-  CHECK_THAT(message_of([] { make_flow_denoiser(network(), FlowUniPCConfig{}); }), ContainsSubstring("sampler.type unipc remembers earlier steps") && ContainsSubstring("use euler or flow_sde"));
+  CHECK_THAT(message_of([] { make_flow_denoiser(network(), FlowUniPCConfig{}); }),
+             ContainsSubstring("sampler.type unipc remembers earlier steps") && ContainsSubstring("use euler or flow_sde"));
   CHECK_THROWS_AS(make_flow_denoiser(network(), FlowDpmppConfig{}), InputError);
   int64_t steps = 0;
   FlowUniPCConfig unipc;

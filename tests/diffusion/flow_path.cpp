@@ -39,7 +39,8 @@ TEST_CASE("flow path: the shift keeps both ends, composes by product, and is und
 
 TEST_CASE("flow path: shapes that do not fit are said", "[unit]") {
   const at::Tensor x = at::zeros({3, 2});
-  CHECK(test::message_of([&] { flow_interpolate(x, x, at::zeros({2})); }) == "flow path: sigma has 2 values in 1 dimensions, wanted one value a row of the 3 rows");
+  CHECK(test::message_of([&] { flow_interpolate(x, x, at::zeros({2})); }) ==
+        "flow path: sigma has 2 values in 1 dimensions, wanted one value a row of the 3 rows");
   CHECK(test::message_of([&] { flow_velocity(x, at::zeros({2})); }) == "flow path: clean and noise differ in shape (6 and 2 elements)");
   CHECK(test::message_of([&] { flow_clean(x, at::zeros({2}), at::zeros({3})); }) == "flow path: x and velocity differ in shape (6 and 2 elements)");
   CHECK(test::message_of([] { shift_sigma(0.5, 0.0); }) == "flow path: shift is 0, wanted a number above 0");

@@ -59,8 +59,9 @@ void compare(const FlowSampler& sampler, const SafetensorsFile& golden, const st
 double gaussian_error(const FlowSamplerConfig& config) {
   const test::GaussianFlow data;
   const FlowSampler sampler(config);
-  const at::Tensor end = test::run_flow(sampler, at::full({1, 1}, 0.7, at::kDouble), [&](const auto& x, double sigma) { return data.velocity(x, sigma); },
-                                        [](const auto&) { return at::Tensor(); });
+  const at::Tensor end = test::run_flow(
+      sampler, at::full({1, 1}, 0.7, at::kDouble), [&](const auto& x, double sigma) { return data.velocity(x, sigma); },
+      [](const auto&) { return at::Tensor(); });
   return std::abs(end.item<double>() - data.exact_end(0.7, sampler.schedule().sigma[0]));
 }
 
@@ -77,9 +78,9 @@ TEST_CASE("flow samplers: levels, timesteps and every step equal the reference's
   for (const auto& [kind, error] : errors) {
     INFO(kind << ", " << error.cases << " cases");
     CHECK(error.cases >= 2);
-    CHECK(error.sigma <= 6e-8);     // one spacing of fp32 below 1
+    CHECK(error.sigma <= 6e-8);  // one spacing of fp32 below 1
     CHECK(error.timestep == 0.0);
-    CHECK(error.sample <= 2e-6);    // of values up to 2; rounding accumulates over 50 steps
+    CHECK(error.sample <= 2e-6);  // of values up to 2; rounding accumulates over 50 steps
   }
 }
 
@@ -158,7 +159,8 @@ TEST_CASE("flow samplers: a caller's mistake is said", "[unit]") {
   over.step = 4;
   CHECK(test::message_of([&] { sampler.step(over, x, x); }) == "flow sampler: step 4 of 4 steps (allowed 0..3)");
   CHECK(test::message_of([&] { sampler.step({}, x, at::zeros({2, 2})); }) == "flow sampler: x has 6 elements, velocity 4; wanted one shape");
-  CHECK(test::message_of([&] { sampler.step({}, x, x.to(at::kBFloat16)); }) == "flow sampler: x is Float and velocity BFloat16; wanted both Float or both Double");
+  CHECK(test::message_of([&] { sampler.step({}, x, x.to(at::kBFloat16)); }) ==
+        "flow sampler: x is Float and velocity BFloat16; wanted both Float or both Double");
   FlowHistory lost;
   lost.step = 2;
   for (const FlowSamplerConfig& config : {FlowSamplerConfig(FlowUniPCConfig{{4}, 2}), FlowSamplerConfig(FlowDpmppConfig{{4}})}) {

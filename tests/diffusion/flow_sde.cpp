@@ -71,7 +71,8 @@ TEST_CASE("flow_sde: ancestral with eta 1 is the posterior of the forward proces
   const double mean = (1 - next) * x0 + q * next * next / (sigma * sigma) * (x - (1 - sigma) * x0);
   const FlowNoiseSplit split = split_flow_noise(sde(8, 1.0, "ancestral"), sigma, next);
   CHECK(split.deviation == Catch::Approx(std::sqrt(variance)).epsilon(1e-12));
-  const at::Tensor got = flow_sde_mean(split, static_cast<float>(sigma), static_cast<float>(next), at::full({1}, x, at::kDouble), at::full({1}, eps - x0, at::kDouble));
+  const at::Tensor got =
+      flow_sde_mean(split, static_cast<float>(sigma), static_cast<float>(next), at::full({1}, x, at::kDouble), at::full({1}, eps - x0, at::kDouble));
   CHECK(got.item<double>() == Catch::Approx(mean).epsilon(1e-6));
 }
 
@@ -83,7 +84,8 @@ TEST_CASE("flow_sde: with the true x0 and noise, mean and variance are kept for 
     for (const double eta : {0.0, 0.3, 0.7, 1.0}) {
       const FlowSampler sampler(sde(6, eta, noise));
       for (FlowHistory history; history.step < 6; ++history.step) {
-        const double sigma = sampler.schedule().sigma[static_cast<size_t>(history.step)], next = sampler.schedule().sigma[static_cast<size_t>(history.step) + 1];
+        const double sigma = sampler.schedule().sigma[static_cast<size_t>(history.step)],
+                     next = sampler.schedule().sigma[static_cast<size_t>(history.step) + 1];
         const at::Tensor x = flow_interpolate(x0, eps, at::full({kRows}, sigma));
         const FlowStep step = sampler.step(history, x, flow_velocity(x0, eps), z);
         INFO(noise << ", eta " << eta << ", sigma " << sigma << " to " << next);
@@ -116,7 +118,8 @@ TEST_CASE("flow_sde: renoise with a velocity network loses the variance of x0 gi
   const double of_mean = (1 - sigma) * (1 - sigma) * std::pow(data.s, 4) / data.variance(sigma);  // variance of E[x0 | x]
   CHECK(slope * slope * data.variance(sigma) + step.deviation * step.deviation == Catch::Approx((1 - next) * (1 - next) * of_mean + next * next).epsilon(1e-6));
   // However many steps: V' = (1 - sigma')^2 Var E[x0 | x] + sigma'^2 rests at s^2 / 2 as sigma and the steps go to 0.
-  for (const int64_t steps : {100, 400, 1600}) CHECK(chain_moments(sde(steps, 1.0, "renoise"), data).variance == Catch::Approx(0.5 * data.s * data.s).epsilon(0.12));
+  for (const int64_t steps : {100, 400, 1600})
+    CHECK(chain_moments(sde(steps, 1.0, "renoise"), data).variance == Catch::Approx(0.5 * data.s * data.s).epsilon(0.12));
 }
 
 TEST_CASE("flow_sde: drawn chains have the moments of the closed form", "[truth]") {
@@ -127,8 +130,8 @@ TEST_CASE("flow_sde: drawn chains have the moments of the closed form", "[truth]
   const double first = sampler.schedule().sigma[0];
   at::Generator draws = seeded(7);
   const at::Tensor start = data.mean(first) + std::sqrt(data.variance(first)) * at::randn({kRows, 1}, draws);
-  const at::Tensor end = test::run_flow(sampler, start, [&](const auto& x, double sigma) { return data.velocity(x, sigma); },
-                                        [&](const auto& x) { return at::randn(x.sizes(), draws); });
+  const at::Tensor end = test::run_flow(
+      sampler, start, [&](const auto& x, double sigma) { return data.velocity(x, sigma); }, [&](const auto& x) { return at::randn(x.sizes(), draws); });
   const Moments wanted = chain_moments(config, data);
   CHECK(end.mean().item<double>() == Catch::Approx(wanted.mean).margin(5 * std::sqrt(wanted.variance / kRows)));
   CHECK(end.var().item<double>() == Catch::Approx(wanted.variance).epsilon(5 * std::sqrt(2.0 / kRows)));

@@ -39,7 +39,8 @@ TEST_CASE("linden align leaves everything it promises and refuses to write over 
                            "tree.svg", "samples.h5", "samples.svg", "summary.json"})
     CHECK(std::filesystem::exists(folder / "run" / name));
   const auto summary = summary_of(folder / "run");
-  for (const char* key : {"method", "nfe", "network_calls", "reward_calls", "root_value", "mean_reward", "best_reward", "num_leaves", "num_distinct", "wall_seconds"})
+  for (const char* key :
+       {"method", "nfe", "network_calls", "reward_calls", "root_value", "mean_reward", "best_reward", "num_leaves", "num_distinct", "wall_seconds"})
     CHECK(summary.count(key) == 1);
   CHECK(summary.at("method") == "dts");
   const auto again = align("--set nfe=3000" + output);
@@ -109,8 +110,8 @@ TEST_CASE("linden align --resume names a key that may not change", "[e2e]") {
 
 TEST_CASE("the shipped digit prior, guide and judge work together", "[e2e]") {
   const test::TemporaryFolder folder;
-  const auto result = test::run_linden("align configs/align/digits_dts.json --device cpu --set nfe=100 --set num_samples=4 --set method.batch_size=2 --output " +
-                                       (folder / "run").string());
+  const auto result = test::run_linden(
+      "align configs/align/digits_dts.json --device cpu --set nfe=100 --set num_samples=4 --set method.batch_size=2 --output " + (folder / "run").string());
   INFO(result.output);
   REQUIRE(result.exit_code == 0);
   const auto summary = summary_of(folder / "run");

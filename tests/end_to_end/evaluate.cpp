@@ -45,7 +45,8 @@ TEST_CASE("linden evaluate on Inception features, its statistics read back, and 
   const auto against_files = evaluate(common + "/a --set reference.path=" + kGolden + "/b --set 'metrics=[\"frechet_distance\"]' --output " + runs + "/files");
   INFO(against_files.output);
   REQUIRE(against_files.exit_code == 0);
-  const auto against_statistics = evaluate(common + "/a --set reference.path=" + statistics + " --set 'metrics=[\"frechet_distance\"]' --output " + runs + "/statistics");
+  const auto against_statistics =
+      evaluate(common + "/a --set reference.path=" + statistics + " --set 'metrics=[\"frechet_distance\"]' --output " + runs + "/statistics");
   INFO(against_statistics.output);
   REQUIRE(against_statistics.exit_code == 0);
   CHECK_THAT(against_files.output, ContainsSubstring("frechet_distance, Inception 64 (formula:7) features"));
@@ -65,14 +66,16 @@ TEST_CASE("linden evaluate finds missing weights before it makes a run folder", 
   const std::string run = (folder / "run").string();
   const auto result = evaluate(R"(--set 'features={"type": "inception", "file": "weights.pth"}' --output )" + run);
   CHECK(result.exit_code == 2);
-  CHECK_THAT(result.output, ContainsSubstring("weights.pth: a PyTorch pickle, which linden does not read. Turn it into safetensors once: scripts/convert_inception weights.pth weights.safetensors"));
+  CHECK_THAT(result.output, ContainsSubstring("weights.pth: a PyTorch pickle, which linden does not read. Turn it into safetensors once: "
+                                              "scripts/convert_inception weights.pth weights.safetensors"));
   CHECK_FALSE(std::filesystem::exists(run));
 }
 
 TEST_CASE("linden evaluate: a measurement that fails leaves no run folder, so the mended command runs into the same --output", "[e2e]") {
   const test::TemporaryFolder folder;
   const std::string run = (folder / "run").string();
-  const std::string command = std::string("--set classifier= --set device=cpu --set samples.limit=0 --set samples.path=") + kGolden + "/a --output " + run + " --set reference.path=" + kGolden + "/b";
+  const std::string command = std::string("--set classifier= --set device=cpu --set samples.limit=0 --set samples.path=") + kGolden + "/a --output " + run +
+                              " --set reference.path=" + kGolden + "/b";
   const auto failed = evaluate(command + " --set 'metrics=[\"accuracy\"]'");
   CHECK(failed.exit_code == 2);
   CHECK_THAT(failed.output, ContainsSubstring("metrics: accuracy needs a classifier"));

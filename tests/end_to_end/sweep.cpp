@@ -166,7 +166,8 @@ TEST_CASE("a sweep that is killed goes on, and every cell runs to its end exactl
 TEST_CASE("an interrupted sweep lets its cells save, says how to go on, and goes on", "[e2e]") {
   const TemporaryFolder folder;
   const fs::path output = folder / "out";
-  const fs::path file = write_sweep(folder, R"({"command": "align", "config": "configs/align/gmm_dts.json", "set": {"num_samples": 8, "save_every_seconds": 0.05},
+  const fs::path file =
+      write_sweep(folder, R"({"command": "align", "config": "configs/align/gmm_dts.json", "set": {"num_samples": 8, "save_every_seconds": 0.05},
     "axes": {"nfe": [150000], "seed": [1, 2]}, "processes": 2})");
   const pid_t pid = start_sweep(file, output);
   for (int i = 0; i < 30000 && !fs::exists(output / "cells/nfe=150000,seed=1/tree.h5"); ++i) sleep_ms(10);
@@ -217,14 +218,15 @@ TEST_CASE("a value that is added later runs alone; a setting that changed is ref
 TEST_CASE("--only runs some cells now and leaves the others for --resume", "[e2e]") {
   const TemporaryFolder folder;
   const fs::path output = folder / "out";
-  const fs::path file = write_sweep(folder, R"({"command": "align", "config": "configs/align/gmm_dts.json", "set": {"nfe": 400, "num_samples": 8}, "axes": {"seed": [1, 2, 3]}})");
+  const fs::path file = write_sweep(
+      folder, R"({"command": "align", "config": "configs/align/gmm_dts.json", "set": {"nfe": 400, "num_samples": 8}, "axes": {"seed": [1, 2, 3]}})");
   CHECK_THAT(sweep(file, output, "--only 'seed=[23]' --dry-run").output, ContainsSubstring("to run          2,"));
   const CommandResult first = sweep(file, output, "--only 'seed=[23]'");
   INFO(first.output);
   REQUIRE(first.exit_code == 0);
   CHECK(cells_of(output) == std::vector<std::string>{"seed=2", "seed=3"});
   CHECK_THAT(first.output, ContainsSubstring("2 of 3 cells are done in ") && ContainsSubstring("--resume without --only runs the rest"));
-  CHECK(sweep(file, output, "--resume --only 'seed=2'").exit_code == 0);   // done already: not again
+  CHECK(sweep(file, output, "--resume --only 'seed=2'").exit_code == 0);  // done already: not again
   CHECK(num_started(output) == 2);
   CHECK(sweep(file, output, "--resume").exit_code == 0);
   CHECK(cells_of(output) == std::vector<std::string>{"seed=1", "seed=2", "seed=3"});
@@ -237,7 +239,8 @@ TEST_CASE("--only runs some cells now and leaves the others for --resume", "[e2e
 TEST_CASE("cells that fail are listed with their last words, the others run", "[e2e]") {
   const TemporaryFolder folder;
   const auto text = [](const std::string& more) {
-    return R"({"command": "align", "config": "configs/align/gmm_dts.json", "set": {"nfe": 400, "num_samples": 8}, "axes": {"judge.folder": ["nowhere", ""]})" + more + "}";
+    return R"({"command": "align", "config": "configs/align/gmm_dts.json", "set": {"nfe": 400, "num_samples": 8}, "axes": {"judge.folder": ["nowhere", ""]})" +
+           more + "}";
   };
   const CommandResult result = sweep(write_sweep(folder, text(R"(, "retries": 2)")), folder / "out");
   CHECK(result.exit_code == 1);
@@ -253,7 +256,8 @@ TEST_CASE("cells that fail are listed with their last words, the others run", "[
 TEST_CASE("a cell whose saved state is broken is begun anew, and the broken folder is kept", "[e2e]") {
   const TemporaryFolder folder;
   const fs::path output = folder / "out", cell = output / "cells/seed=1";
-  const fs::path file = write_sweep(folder, R"({"command": "align", "config": "configs/align/gmm_dts.json", "set": {"nfe": 400, "num_samples": 8}, "axes": {"seed": [1]}})");
+  const fs::path file =
+      write_sweep(folder, R"({"command": "align", "config": "configs/align/gmm_dts.json", "set": {"nfe": 400, "num_samples": 8}, "axes": {"seed": [1]}})");
   REQUIRE(sweep(file, output).exit_code == 0);
   const auto whole = decided(cell);
   fs::remove(cell / "summary.json");
@@ -271,10 +275,13 @@ TEST_CASE("a cell whose saved state is broken is begun anew, and the broken fold
 TEST_CASE("linden sweep says what is wrong before anything runs", "[e2e]") {
   const TemporaryFolder folder;
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {R"({"command": "algin", "config": "configs/align/gmm_dts.json", "axes": {"seed": [1]}})", "command is \"algin\", which linden does not have; did you mean \"align\"?"},
-      {R"({"command": "doctor", "config": "configs/align/gmm_dts.json", "axes": {"seed": [1]}})", "command is \"doctor\", which does not run a config file; these do: train,"},
+      {R"({"command": "algin", "config": "configs/align/gmm_dts.json", "axes": {"seed": [1]}})",
+       "command is \"algin\", which linden does not have; did you mean \"align\"?"},
+      {R"({"command": "doctor", "config": "configs/align/gmm_dts.json", "axes": {"seed": [1]}})",
+       "command is \"doctor\", which does not run a config file; these do: train,"},
       {R"({"command": "bench", "config": "configs/bench/digits_unet.json", "axes": {"seed": [1]}})", "but it is used as: linden bench sampler config.json"},
-      {R"({"command": "align", "config": "configs/align/gmm_dst.json", "axes": {"seed": [1]}})", "config is \"configs/align/gmm_dst.json\", but there is neither"},
+      {R"({"command": "align", "config": "configs/align/gmm_dst.json", "axes": {"seed": [1]}})",
+       "config is \"configs/align/gmm_dst.json\", but there is neither"},
   };
   for (const auto& [text, message] : cases) {
     const CommandResult result = sweep(write_sweep(folder, text), folder / "out");
@@ -283,7 +290,9 @@ TEST_CASE("linden sweep says what is wrong before anything runs", "[e2e]") {
     CHECK_THAT(result.output, ContainsSubstring(message));
     CHECK_FALSE(fs::exists(folder / "out"));
   }
-  const CommandResult bench = run_linden("sweep " + write_sweep(folder, R"({"command": "bench sampler", "config": "configs/bench/digits_unet.json", "axes": {"steps": [1, 2]}})").string() + " --dry-run");
+  const CommandResult bench = run_linden(
+      "sweep " + write_sweep(folder, R"({"command": "bench sampler", "config": "configs/bench/digits_unet.json", "axes": {"steps": [1, 2]}})").string() +
+      " --dry-run");
   CHECK(bench.exit_code == 0);
   CHECK_THAT(bench.output, ContainsSubstring("steps=2"));
   CHECK_THAT(run_linden("sweep nothing.json").output, ContainsSubstring("there is no sweep file 'nothing.json'"));

@@ -22,7 +22,8 @@ constexpr int64_t kShards = 40;
 
 // The command line of a run of 40 shards that takes some seconds.
 std::string command(const test::TemporaryFolder& folder) {
-  return "trajectories configs/transfer/moving_digits_trajectories.json --set device=cpu --set threads=1 --set store=x_and_velocity --set sampler.num_steps=10 --set batch_size=4 "
+  return "trajectories configs/transfer/moving_digits_trajectories.json --set device=cpu --set threads=1 --set store=x_and_velocity --set sampler.num_steps=10 "
+         "--set batch_size=4 "
          "--set frames=32 --set num_trajectories=160 --set shard_bytes=1000 --set keep.every=3 --set teacher=" +
          (folder / "teacher").string() + " --set prompts=" + (folder / "prompts.txt").string();
 }
@@ -40,14 +41,16 @@ TEST_CASE("trajectories: priced, killed with SIGKILL, resumed: the same bytes", 
   const test::CommandResult priced = run_linden(make + (folder / "dry").string() + " --dry-run");
   INFO(priced.output);
   CHECK(priced.exit_code == 0);
-  CHECK_THAT(priced.output, ContainsSubstring("x and velocity [1, 32, 4, 4]") && ContainsSubstring("160 trajectories, 640 pairs under 2 prompts") && ContainsSubstring("1310720 bytes") &&
-                                ContainsSubstring("40 of 4 trajectories") && ContainsSubstring("3200 of one video (1600 NFE, guidance u_plus 3.5)") && ContainsSubstring("FLOP each"));
+  CHECK_THAT(priced.output, ContainsSubstring("x and velocity [1, 32, 4, 4]") && ContainsSubstring("160 trajectories, 640 pairs under 2 prompts") &&
+                                ContainsSubstring("1310720 bytes") && ContainsSubstring("40 of 4 trajectories") &&
+                                ContainsSubstring("3200 of one video (1600 NFE, guidance u_plus 3.5)") && ContainsSubstring("FLOP each"));
   CHECK_FALSE(fs::exists(folder / "dry"));
 
   const test::CommandResult whole = run_linden(make + (folder / "whole").string());
   INFO(whole.output);
   REQUIRE(whole.exit_code == 0);
-  CHECK_THAT(whole.output, ContainsSubstring("first batch: ") && ContainsSubstring("all that is left takes about") && ContainsSubstring("160 trajectories, 640 pairs"));
+  CHECK_THAT(whole.output,
+             ContainsSubstring("first batch: ") && ContainsSubstring("all that is left takes about") && ContainsSubstring("160 trajectories, 640 pairs"));
 
   // Killed as soon as three shards are there.
   const std::string parts = (folder / "parts").string();

@@ -26,12 +26,14 @@ class Case {
 
   std::string teacher() const { return " --set device=cpu --set threads=1 --set guidance.scale=2 --set teacher=" + (folder / "teacher").string(); }
   std::string trajectories() const {
-    return "trajectories configs/transfer/moving_digits_trajectories.json --set sampler.num_steps=5 --set num_trajectories=12 --set prompts=" + (folder / "prompts.txt").string() + teacher() +
-           " --output " + (folder / "trajectories").string();
+    return "trajectories configs/transfer/moving_digits_trajectories.json --set sampler.num_steps=5 --set num_trajectories=12 --set prompts=" +
+           (folder / "prompts.txt").string() + teacher() + " --output " + (folder / "trajectories").string();
   }
   std::string transfer(const std::string& output, const std::string& more = "") const {
-    return "transfer configs/transfer/moving_digits.json --set steps=40 --set batch_size=4 --set num_held_out=2 --set num_points=4 --set gates.num_linear=2 --set clips.judge= --set clips.guide= "
-           "--set num_strip_clips=2 --set strip_every=10 --set log_every=5 --set checkpoint_every=1 --set keep_checkpoints=100 --set warm_start.steps=2 --set precision=fp32 --set export_dtype=fp32" +
+    return "transfer configs/transfer/moving_digits.json --set steps=40 --set batch_size=4 --set num_held_out=2 --set num_points=4 --set gates.num_linear=2 "
+           "--set clips.judge= --set clips.guide= "
+           "--set num_strip_clips=2 --set strip_every=10 --set log_every=5 --set checkpoint_every=1 --set keep_checkpoints=100 --set warm_start.steps=2 --set "
+           "precision=fp32 --set export_dtype=fp32" +
            teacher() + " --output " + (folder / output).string() + more;
   }
   std::string stored() const { return " --set trajectories=" + (folder / "trajectories").string(); }

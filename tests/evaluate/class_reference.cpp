@@ -39,7 +39,7 @@ TEST_CASE("moments of chosen classes under a classifier are kept in memory", "[u
   CHECK(reference_moments(ones, *judge, at::kCPU).mean.equal(reference.moments(ones).mean));
 
   std::filesystem::remove(folder / "real.h5");
-  CHECK(reference.frechet_distance(samples, ones) == Approx(expected).epsilon(1e-12));   // from memory
+  CHECK(reference.frechet_distance(samples, ones) == Approx(expected).epsilon(1e-12));  // from memory
   ones.classes = {2};
   CHECK(message_of([&] { reference.moments(ones); }).starts_with(ones.path + ": there is nothing of that name"));
 }

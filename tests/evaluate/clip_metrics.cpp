@@ -63,7 +63,7 @@ TEST_CASE("moments of frames and of differences", "[unit]") {
   CHECK(std::abs(same.frames) < 1e-6);
   CHECK(std::abs(same.differences_percent) < 1e-6);
   const ClipDistance moved = clip_distance(moments, clip_moments(features + 2));
-  CHECK(std::abs(moved.frames - 8) < 1e-6);   // 2 features, moved by 2 each
+  CHECK(std::abs(moved.frames - 8) < 1e-6);  // 2 features, moved by 2 each
   CHECK(std::abs(moved.differences) < 1e-6);
   CHECK(std::abs(moved.frames_percent - 800 / moments.frames.covariance.trace().item<double>()) < 1e-9);
 }
@@ -80,7 +80,10 @@ TEST_CASE("real clips are near their own floor; a clip that stands still is not"
   CHECK(bad.judge.success == 0);
   CHECK(bad.guide.success < 0.1);
   CHECK(bad.distance.differences > 10 * bad.real_distance.differences);
-  CHECK_THAT(describe_clips(bad), ContainsSubstring("150 clips of 8 frames beside 150 real ones") && ContainsSubstring("judge: success") && ContainsSubstring("guide: motion"));
-  CHECK_THAT(message_of([&] { measure_clips(at::zeros({2, 1, 8, 16, 16}), real.digit.slice(0, 0, 2), real.motion.slice(0, 0, 2), shipped_judge(), at::kCPU); }),
+  CHECK_THAT(describe_clips(bad),
+             ContainsSubstring("150 clips of 8 frames beside 150 real ones") && ContainsSubstring("judge: success") && ContainsSubstring("guide: motion"));
+  CHECK_THAT(message_of([&] {
+               measure_clips(at::zeros({2, 1, 8, 16, 16}), real.digit.slice(0, 0, 2), real.motion.slice(0, 0, 2), shipped_judge(), at::kCPU);
+             }),
              ContainsSubstring("the clips have 1 channels and frames of 16x16, but moving digits are of 1 channel and 32x32"));
 }

@@ -73,9 +73,7 @@ TEST_CASE("moments do not depend on how rows are cut into batches", "[unit]") {
   const Moments whole = moments_of(rows);
   for (const int64_t batch : {1, 7, 256, 999}) {
     MomentsAccumulator accumulator;
-    for (int64_t first = 0; first < rows.size(0); first += batch) {
-      accumulator.add(rows.narrow(0, first, std::min(batch, rows.size(0) - first)));
-    }
+    for (int64_t first = 0; first < rows.size(0); first += batch) { accumulator.add(rows.narrow(0, first, std::min(batch, rows.size(0) - first))); }
     const Moments streamed = accumulator.moments();
     CHECK(streamed.count == 1000);
     CHECK(at::equal(streamed.mean, whole.mean));
@@ -107,7 +105,7 @@ TEST_CASE("distances of many features do not depend on where the samples lie", "
   CHECK(there.precision == here.precision);
   CHECK(there.recall == here.recall);
   // The squared distance of each pair, summed by hand, gives the same kernel mean.
-  const at::Tensor squares = (x.unsqueeze(1) - y.unsqueeze(0)).square().sum(2);   // [300, 200]
+  const at::Tensor squares = (x.unsqueeze(1) - y.unsqueeze(0)).square().sum(2);  // [300, 200]
   const auto mean_kernel = [](const at::Tensor& d) { return (d / -128).exp().mean().item<double>(); };
   const double expected = mean_kernel((x.unsqueeze(1) - x.unsqueeze(0)).square().sum(2)) + mean_kernel((y.unsqueeze(1) - y.unsqueeze(0)).square().sum(2)) -
                           2 * mean_kernel(squares);
@@ -214,8 +212,9 @@ TEST_CASE("bad sets are refused in words", "[unit]") {
         "features: 1 of 10 rows hold NaN or infinity, the first is row 4 (counted from 0). Metrics over them mean nothing: "
         "look at that sample, or at the classifier that made the features");
   CHECK(message_of([] { moments_of(at::zeros({1, 3})); }) == "a covariance needs at least 2 samples, got 1");
-  CHECK(message_of([] { precision_recall(at::zeros({3, 2}), at::zeros({9, 2})); }) ==
-        "precision and recall with k = 3 need more than 3 samples on each side, got 3 real and 9 generated");
+  CHECK(message_of([] {
+          precision_recall(at::zeros({3, 2}), at::zeros({9, 2}));
+        }) == "precision and recall with k = 3 need more than 3 samples on each side, got 3 real and 9 generated");
   CHECK_THROWS_AS(mmd_rbf(at::zeros({3, 2}), at::zeros({3, 4}), 1), CheckError);
   CHECK_THROWS_AS(mmd_rbf(at::zeros({3, 2}), at::zeros({3, 2}), 0), CheckError);
 }

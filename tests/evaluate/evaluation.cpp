@@ -102,22 +102,26 @@ TEST_CASE("sample sets: HDF5, run folders, npz, PNG folders", "[unit]") {
   }
   SECTION("nothing there") {
     CHECK(message_of([&] { SampleSet bad(at_path(folder / "none")); }) ==
-          (folder / "none").string() + ": there is nothing of that name; give a run folder, an .h5 or .npz file, a folder of PNG files, or mnist_train, mnist_test, mnist_test_1000, cifar10_train, cifar10_test");
+          (folder / "none").string() +
+              ": there is nothing of that name; give a run folder, an .h5 or .npz file, a folder of PNG files, or mnist_train, mnist_test, mnist_test_1000, "
+              "cifar10_train, cifar10_test");
     std::filesystem::create_directories(folder / "empty");
-    CHECK(message_of([&] { SampleSet bad(at_path(folder / "empty")); }) == (folder / "empty").string() + ": no PNG file in this folder or in class folders below it");
+    CHECK(message_of([&] { SampleSet bad(at_path(folder / "empty")); }) ==
+          (folder / "empty").string() + ": no PNG file in this folder or in class folders below it");
     write_set(folder / "flat.h5", at::zeros({5}));
     CHECK(message_of([&] { SampleSet bad(at_path(folder / "flat.h5")); }) ==
           (folder / "flat.h5").string() + ": \"samples\" has shape [5], wanted [S, C, Y, X] or [S, D]");
     SampleSetConfig unlabelled = at_path(folder / "flat2.h5");
     write_set(folder / "flat2.h5", at::zeros({5, 2}));
     unlabelled.classes = {1};
-    CHECK(message_of([&] { SampleSet bad(unlabelled); }) == (folder / "flat2.h5").string() + ": classes are asked for, but the samples have no labels (no array \"labels\")");
+    CHECK(message_of([&] { SampleSet bad(unlabelled); }) ==
+          (folder / "flat2.h5").string() + ": classes are asked for, but the samples have no labels (no array \"labels\")");
   }
 }
 
 TEST_CASE("evaluation on pixels", "[unit]") {
   TemporaryFolder folder;
-  const at::Tensor samples = at::cat({images(60, 2), images(1, 2)}), real = images(80, 3);   // the last repeats the first
+  const at::Tensor samples = at::cat({images(60, 2), images(1, 2)}), real = images(80, 3);  // the last repeats the first
   write_set(folder / "a.h5", samples, {}, at::arange(61, at::kDouble));
   write_set(folder / "b.h5", real);
   EvaluateConfig config;
@@ -131,7 +135,7 @@ TEST_CASE("evaluation on pixels", "[unit]") {
   CHECK(summary.metric("mmd_rbf_five") == Approx(mmd_rbf_five(samples.flatten(1), real.flatten(1))));
   CHECK(summary.metric("num_duplicates") == 1);
   CHECK(summary.metric("reward_mean") == 30);
-  CHECK(std::isnan(summary.metric("class_share")));   // nothing was asked for: not measured, not an error
+  CHECK(std::isnan(summary.metric("class_share")));  // nothing was asked for: not measured, not an error
   CHECK(summary.metric("cmmd") == Approx(cmmd(samples.flatten(1), real.flatten(1))));
   for (const char* name : {"frechet_distance", "kid", "mmd_rbf", "mmd_rbf_five", "cmmd", "precision", "recall", "diversity"}) {
     CHECK(describe_summary(summary).find(std::string("  ") + name + ", pixel features ") != std::string::npos);
@@ -171,8 +175,9 @@ TEST_CASE("evaluation on pixels", "[unit]") {
     evaluate(config, at::kCPU);
     log_to_folder({});
     CHECK(warnings_logged() == before + 1);
-    CHECK(text_of(folder / "log.txt").find("samples: 10 samples for 16 features: the covariance is singular, and the Frechet distance depends "
-                                                  "on the number of samples; compare at equal numbers only") != std::string::npos);
+    CHECK(text_of(folder / "log.txt")
+              .find("samples: 10 samples for 16 features: the covariance is singular, and the Frechet distance depends "
+                    "on the number of samples; compare at equal numbers only") != std::string::npos);
   }
   SECTION("a metric that the samples do not allow is written down, and the others are kept") {
     config.samples.limit = 3;
@@ -181,7 +186,7 @@ TEST_CASE("evaluation on pixels", "[unit]") {
     const std::string reason = "precision and recall with k = 3 need more than 3 samples on each side, got 80 real and 3 generated";
     REQUIRE(few.not_measured.size() == 1);
     CHECK(few.not_measured.front() == std::pair<std::string, std::string>("precision_recall", reason));
-    CHECK(warnings_logged() == before + 2);   // and the singular covariance
+    CHECK(warnings_logged() == before + 2);  // and the singular covariance
     CHECK(std::isnan(few.metric("precision")));
     CHECK(few.metric("reward_mean") == 1);
     CHECK(few.metric("frechet_distance") > 0);
@@ -197,7 +202,9 @@ TEST_CASE("evaluation on pixels", "[unit]") {
   }
   SECTION("bad input") {
     config.metrics = {"frechet_distanse"};
-    CHECK(message_of([&] { evaluate(config, at::kCPU); }).starts_with("metrics: unknown metric \"frechet_distanse\", the nearest one is \"frechet_distance\"; there are: "));
+    CHECK(message_of([&] {
+            evaluate(config, at::kCPU);
+          }).starts_with("metrics: unknown metric \"frechet_distanse\", the nearest one is \"frechet_distance\"; there are: "));
     config.metrics = {"class_share"};
     CHECK(message_of([&] { evaluate(config, at::kCPU); }) == "metrics: class_share needs a classifier (classifier); give it, or leave the metric out");
     config.metrics = {"frechet_distance"};

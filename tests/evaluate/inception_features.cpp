@@ -72,7 +72,7 @@ TEST_CASE("samples as floats and as PNG files have the same Inception features",
   const at::Tensor pixels = SampleSet(config.samples).batch(0, 3);
   at::manual_seed(1);
   Hdf5Writer writer(folder / "a.h5");
-  writer.write("samples", pixels + (at::rand_like(pixels) - 0.5) * (0.9 / 127.5));   // less than half a step of a byte
+  writer.write("samples", pixels + (at::rand_like(pixels) - 0.5) * (0.9 / 127.5));  // less than half a step of a byte
   writer.close();
   config.samples.path = (folder / "a.h5").string();
   CHECK(evaluate(config, at::kCPU).metric("diversity") == Approx(from_png).epsilon(1e-9));
@@ -86,14 +86,16 @@ TEST_CASE("Inception features and what does not fit", "[unit]") {
   SECTION("statistics of another layer") {
     config.features = InceptionFeaturesConfig{"formula:7", 192};
     config.reference.path = std::string(kGolden) + "/b_64.npz";
-    CHECK(message() == config.reference.path + ": statistics of 64 features, but Inception 192 (formula:7) makes 192: choose the network and the layer that they "
-                       "were made with (pytorch-fid's default is Inception 2048)");
+    CHECK(message() == config.reference.path +
+                           ": statistics of 64 features, but Inception 192 (formula:7) makes 192: choose the network and the layer that they "
+                           "were made with (pytorch-fid's default is Inception 2048)");
   }
   SECTION("statistics of another network that has as many features") {
     write_statistics(folder / "judge.npz", {{10, at::zeros({64}, at::kDouble), at::eye(64, at::kDouble)}, "DigitJudge"});
     config.reference.path = (folder / "judge.npz").string();
-    CHECK(message() == config.reference.path + ": statistics of DigitJudge features, but those of the samples are Inception 64 (formula:7): distances between "
-                       "them mean nothing");
+    CHECK(message() == config.reference.path +
+                           ": statistics of DigitJudge features, but those of the samples are Inception 64 (formula:7): distances between "
+                           "them mean nothing");
   }
   SECTION("a layer that does not exist") {
     config.features = InceptionFeaturesConfig{"formula:7", 100};
@@ -101,8 +103,9 @@ TEST_CASE("Inception features and what does not fit", "[unit]") {
   }
   SECTION("no weights") {
     config.features = InceptionFeaturesConfig{};
-    CHECK(message() == "features.file is empty: give the Inception weights as .safetensors (scripts/convert_inception makes them from pytorch-fid's file), "
-                       "or choose features.type \"classifier\"");
+    CHECK(message() ==
+          "features.file is empty: give the Inception weights as .safetensors (scripts/convert_inception makes them from pytorch-fid's file), "
+          "or choose features.type \"classifier\"");
     config.features = InceptionFeaturesConfig{(folder / "w.pth").string(), 64};
     CHECK(message().starts_with((folder / "w.pth").string() + ": a PyTorch pickle, which linden does not read. Turn it into safetensors once: "));
   }

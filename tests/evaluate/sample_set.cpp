@@ -51,7 +51,8 @@ TEST_CASE("class folders give labels, which classes and limit keep in step with 
 
 TEST_CASE("CIFAR-10's test batch by name", "[e2e]") {
   if (!std::filesystem::exists(cifar10_folder())) SKIP("no cifar10/ in the data folder (LINDEN_DATA)");
-  if (archive_library().empty() && !std::filesystem::exists(cifar10_folder() / "test_batch.bin")) SKIP("built without libarchive, and CIFAR-10 is not unpacked");
+  if (archive_library().empty() && !std::filesystem::exists(cifar10_folder() / "test_batch.bin"))
+    SKIP("built without libarchive, and CIFAR-10 is not unpacked");
   SampleSetConfig config = at_path("cifar10_test");
   config.classes = {3};
   const SampleSet set(config);
@@ -66,7 +67,8 @@ TEST_CASE("CIFAR-10's test batch by name", "[e2e]") {
 TEST_CASE("the published ResNet-20 reads CIFAR-10's test images as its authors' code does", "[e2e]") {
   const std::filesystem::path weights = data_folder() / "weights/cifar10_resnet/resnet20.safetensors";
   if (!std::filesystem::exists(cifar10_folder()) || !std::filesystem::exists(weights)) SKIP("no cifar10/ or no " + weights.string());
-  if (archive_library().empty() && !std::filesystem::exists(cifar10_folder() / "test_batch.bin")) SKIP("built without libarchive, and CIFAR-10 is not unpacked");
+  if (archive_library().empty() && !std::filesystem::exists(cifar10_folder() / "test_batch.bin"))
+    SKIP("built without libarchive, and CIFAR-10 is not unpacked");
   EvaluateConfig config;
   config.samples = at_path("cifar10_test");
   config.samples.limit = 2000;

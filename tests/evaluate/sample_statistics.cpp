@@ -41,8 +41,7 @@ TEST_CASE("what a classifier reads", "[unit]") {
   CHECK(class_share(logits, std::vector<int64_t>{1}) == Approx(0.5));
   CHECK(accuracy(logits, at::tensor({0, 1, 2, 2}, at::kLong)) == Approx(0.75));
   CHECK(confident_share(logits, 0.9) == Approx(0.75));
-  CHECK(message_of([&] { class_share(logits, std::vector<int64_t>{3}); }) ==
-        "class 3 is asked for, but the classifier has classes 0..2");
+  CHECK(message_of([&] { class_share(logits, std::vector<int64_t>{3}); }) == "class 3 is asked for, but the classifier has classes 0..2");
 }
 
 TEST_CASE("reward statistics", "[unit]") {

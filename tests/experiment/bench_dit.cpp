@@ -97,7 +97,8 @@ TEST_CASE("bench dit: weights and stages are those of the network", "[unit]") {
     const at::NoGradGuard no_grad;
     const DitWork work = dit_work(config, linear);
     const at::Tensor latents = at::randn({1, 16, 2, 4, 4}), text = at::randn({1, 7, 24}), time = at::full({1}, 5.0);
-    const std::vector<StageTime> times = time_stages(at::kCPU, [&] { model->forward(latents, time, text); }, 1);
+    const std::vector<StageTime> times = time_stages(
+        at::kCPU, [&] { model->forward(latents, time, text); }, 1);
     std::map<std::string, int64_t> measured, planned;
     for (const StageTime& stage : times) measured[stage.name] = stage.calls;
     for (const DitStage& stage : dit_stages(config.model, work)) planned[stage.name] = stage.calls;
@@ -120,21 +121,25 @@ TEST_CASE("stages: marks go to the innermost session, and nowhere without one", 
   begin_stage("unheard");
   CHECK(outer == "ac");
   CHECK(inner == "b");
-  CHECK(time_stages(at::kCPU, [] {}, 1).empty());
+  CHECK(time_stages(
+            at::kCPU, [] {}, 1)
+            .empty());
 }
 
 TEST_CASE("bench dit: diffusers' lines are read, and damaged ones are named and left out", "[unit]") {
   const TemporaryFolder folder;
-  const std::string good = R"({"what": "wan_forward", "mode": "eager", "ms": 634.7, "peak_gb": 7.5, "tokens": 32760, "layers": 30, "dtype": "bfloat16", "device": "NVIDIA H100 80GB HBM3"})";
+  const std::string good =
+      R"({"what": "wan_forward", "mode": "eager", "ms": 634.7, "peak_gb": 7.5, "tokens": 32760, "layers": 30, "dtype": "bfloat16", "device": "NVIDIA H100 80GB HBM3"})";
   std::string failed = good, no_time = good;
   failed.replace(failed.find("\"ms\": 634.7"), 11, "\"error\": \"no compiler\"");
   no_time.replace(no_time.find("634.7"), 5, "-1");
-  write_file_atomically(folder / "peer.jsonl", good + "\nW1124 a warning\n" + failed + "\n" + no_time + "\n{\"what\": \"linear_attention\"}\n" + good.substr(0, 30));
+  write_file_atomically(folder / "peer.jsonl",
+                        good + "\nW1124 a warning\n" + failed + "\n" + no_time + "\n{\"what\": \"linear_attention\"}\n" + good.substr(0, 30));
   const PeerPasses peer = read_peer_passes(folder / "peer.jsonl");
   REQUIRE(peer.passes.size() == 1);
   CHECK(peer.passes[0].ms == 634.7);
   CHECK(peer.passes[0].tokens == 32760);
-  CHECK(peer.passes[0].batch == 0);   // an older line does not say
+  CHECK(peer.passes[0].batch == 0);  // an older line does not say
   std::string newer = good;
   newer.insert(1, R"("batch": 2, "text_tokens": 512, "width": 1536, )");
   write_file_atomically(folder / "newer.jsonl", newer);
@@ -148,7 +153,8 @@ TEST_CASE("bench dit: diffusers' lines are read, and damaged ones are named and 
   CHECK(peer.skipped[2] == "line 5: what is \"linear_attention\", wanted wan_forward");
   CHECK_THAT(peer.skipped[3], ContainsSubstring("line 6: no JSON"));
   write_file_atomically(folder / "none.jsonl", "\n");
-  CHECK_THAT(message_of([&] { read_peer_passes(folder / "none.jsonl"); }), ContainsSubstring("not one usable line, wanted the output of scripts/bench/diffusers_wan.py"));
+  CHECK_THAT(message_of([&] { read_peer_passes(folder / "none.jsonl"); }),
+             ContainsSubstring("not one usable line, wanted the output of scripts/bench/diffusers_wan.py"));
 }
 
 TEST_CASE("bench dit: a video that does not fit is refused", "[unit]") {
@@ -158,7 +164,8 @@ TEST_CASE("bench dit: a video that does not fit is refused", "[unit]") {
     return message_of([&] { dit_work(config, config.linear_blocks[0]); });
   };
   CHECK_THAT(message([](BenchDitConfig& c) { c.frames = 80; }), ContainsSubstring("frames is 80, wanted 1 more than a multiple of 4"));
-  CHECK_THAT(message([](BenchDitConfig& c) { c.height = 40; }), ContainsSubstring("height is 40: that is 5 latents, wanted a whole number that the patch's 2 divides"));
+  CHECK_THAT(message([](BenchDitConfig& c) { c.height = 40; }),
+             ContainsSubstring("height is 40: that is 5 latents, wanted a whole number that the patch's 2 divides"));
   CHECK_THAT(message([](BenchDitConfig& c) { c.width = 100; }), ContainsSubstring("width is 100: that is 12.500 latents"));
   CHECK_THAT(message([](BenchDitConfig& c) { c.text_tokens = 513; }), ContainsSubstring("text_tokens is 513, but model.text_len is 512"));
   CHECK_THAT(message([](BenchDitConfig& c) { c.linear_blocks = {4}; }), ContainsSubstring("linear_blocks: 4 is more than the model's 3 blocks"));
@@ -168,7 +175,13 @@ TEST_CASE("bench dit: a video that does not fit is refused", "[unit]") {
 TEST_CASE("bench attention: the expressions that are compared compute the same", "[truth]") {
   for (const char* operation : {"linear_attention", "rms_norm_rotary", "adaptive_layer_norm"}) {
     INFO(operation);
-    BenchRow row{.operation = operation, .shape = {2, 24, 2, 32}, .map = operation == std::string("linear_attention") ? "hedgehog" : "", .dtype = "float32", .implementation = "linden", .cost = {}, .error = ""};
+    BenchRow row{.operation = operation,
+                 .shape = {2, 24, 2, 32},
+                 .map = operation == std::string("linear_attention") ? "hedgehog" : "",
+                 .dtype = "float32",
+                 .implementation = "linden",
+                 .cost = {},
+                 .error = ""};
     const BenchCase ours = bench_case_of(row, 1, at::kCPU);
     row.implementation = "libtorch";
     const BenchCase theirs = bench_case_of(row, 1, at::kCPU);

@@ -20,7 +20,16 @@ constexpr BenchShape kWan{1, 32760, 12, 128};
 
 BenchRow row_of(const std::string& implementation, double us) {
   const Cost cost = linear_attention_cost(kWan, feature_map_of("hedgehog"), BenchPass::kForward, 2);
-  return {.operation = "linear_attention", .shape = kWan, .map = "hedgehog", .dtype = "bfloat16", .implementation = implementation, .cost = cost, .us = us, .repeats = 50, .floor_us = 134, .error = ""};
+  return {.operation = "linear_attention",
+          .shape = kWan,
+          .map = "hedgehog",
+          .dtype = "bfloat16",
+          .implementation = implementation,
+          .cost = cost,
+          .us = us,
+          .repeats = 50,
+          .floor_us = 134,
+          .error = ""};
 }
 
 }  // namespace
@@ -75,19 +84,22 @@ TEST_CASE("bench: a table has rates, shares and speed-ups, and says why a line h
   CHECK_THAT(line, ContainsSubstring("1,32760,12,128") && ContainsSubstring("  320 ") && ContainsSubstring(" 41.9 ") && ContainsSubstring(" 4.88 "));
   CHECK_THAT(bench_text_line(rows[3]), ContainsSubstring("out of memory"));
   CHECK_THAT(bench_markdown(rows), ContainsSubstring("| out of memory, \"all\" / of it |"));
-  CHECK_THAT(bench_csv(rows), ContainsSubstring("linear_attention,1,32760,12,128,hedgehog,bfloat16,forward,linden,320,,50,") && ContainsSubstring(",\"out of memory, \"\"all\"\" | of it\"\n"));
+  CHECK_THAT(bench_csv(rows), ContainsSubstring("linear_attention,1,32760,12,128,hedgehog,bfloat16,forward,linden,320,,50,") &&
+                                  ContainsSubstring(",\"out of memory, \"\"all\"\" | of it\"\n"));
   const std::string json = bench_json(rows);
   CHECK_THAT(json, ContainsSubstring("\"us\": 320.0") && ContainsSubstring("\"us\": null") && ContainsSubstring("\"over_compiled\": 4.0"));
 }
 
 TEST_CASE("bench: torch's lines are read, and damaged ones are named and left out", "[unit]") {
   const TemporaryFolder folder;
-  const std::string good = R"({"what": "linear_attention", "shape": [1, 32760, 12, 128], "map": "hedgehog", "dtype": "bfloat16", "mode": "compiled", "pass": "forward", "us": 1286.5, "device": "NVIDIA H100 80GB HBM3", "torch": "2.11.0"})";
+  const std::string good =
+      R"({"what": "linear_attention", "shape": [1, 32760, 12, 128], "map": "hedgehog", "dtype": "bfloat16", "mode": "compiled", "pass": "forward", "us": 1286.5, "device": "NVIDIA H100 80GB HBM3", "torch": "2.11.0"})";
   std::string eager = good, failed = good, no_time = good;
   eager.replace(eager.find("compiled"), 8, "eager");
   no_time.replace(no_time.find("1286.5"), 6, "null");
   failed.replace(failed.find("\"pass\""), failed.find(", \"device\"") - failed.find("\"pass\""), "\"error\": \"out of memory\"");
-  write_file_atomically(folder / "peer.jsonl", good + "\n" + eager + "\nW1124 a compiler's warning\n" + failed + "\n" + no_time + "\n[1]\n{\"what\": 3}\n" + good.substr(0, 50));
+  write_file_atomically(folder / "peer.jsonl",
+                        good + "\n" + eager + "\nW1124 a compiler's warning\n" + failed + "\n" + no_time + "\n[1]\n{\"what\": 3}\n" + good.substr(0, 50));
   const PeerFile peer = read_peer_file(folder / "peer.jsonl");
   REQUIRE(peer.rows.size() == 2);
   CHECK(peer.rows[0].implementation == "torch compiled");
@@ -103,6 +115,7 @@ TEST_CASE("bench: torch's lines are read, and damaged ones are named and left ou
   CHECK_THAT(peer.skipped[3], ContainsSubstring("line 8: no JSON"));
 
   write_file_atomically(folder / "empty.jsonl", "nothing\n{\"what\": 3}\n");
-  CHECK_THAT(message_of([&] { read_peer_file(folder / "empty.jsonl"); }), ContainsSubstring("not one usable line, wanted the output of scripts/bench/attention_torch.py; line 2: no text \"what\""));
+  CHECK_THAT(message_of([&] { read_peer_file(folder / "empty.jsonl"); }),
+             ContainsSubstring("not one usable line, wanted the output of scripts/bench/attention_torch.py; line 2: no text \"what\""));
   CHECK_THAT(message_of([&] { read_peer_file(folder / "none.jsonl"); }), ContainsSubstring("cannot read it"));
 }

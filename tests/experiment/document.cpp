@@ -38,7 +38,8 @@ TEST_CASE("numbers as people read them", "[unit]") {
 TEST_CASE("each format escapes its own special characters", "[unit]") {
   CHECK(escape_html("a<b> & \"c\" 'd'") == "a&lt;b&gt; &amp; &quot;c&quot; &#39;d&#39;");
   CHECK(escape_markdown("DTS* | a_b [x] <y>\nz") == "DTS\\* \\| a\\_b \\[x\\] \\<y\\> z");
-  CHECK(escape_latex("50 % of $x_1 & {a}^2 ~ # \\ ± é") == "50 \\% of \\$x\\_1 \\& \\{a\\}\\textasciicircum{}2 \\textasciitilde{} \\# \\textbackslash{} $\\pm$ é");
+  CHECK(escape_latex("50 % of $x_1 & {a}^2 ~ # \\ ± é") ==
+        "50 \\% of \\$x\\_1 \\& \\{a\\}\\textasciicircum{}2 \\textasciitilde{} \\# \\textbackslash{} $\\pm$ é");
 }
 
 TEST_CASE("a document in HTML and Markdown", "[unit]") {
@@ -61,7 +62,7 @@ TEST_CASE("a document in HTML and Markdown", "[unit]") {
   CHECK(contains(html, "<h2>Head &amp; tail</h2>"));
   CHECK(contains(html, "<p>A &lt; B</p>"));
   CHECK(contains(html, "name=\"viewport\""));
-  CHECK_FALSE(contains(html, "<script"));                       // not even from a picture that a run left
+  CHECK_FALSE(contains(html, "<script"));  // not even from a picture that a run left
   CHECK_FALSE(contains(html, "<?xml"));
   CHECK(contains(html, "<svg xmlns=\"http://www.w3.org/2000/svg\"/>"));
   CHECK(contains(html, "src=\"data:image/png;base64,UE5HIGJ5dGVz\""));
@@ -70,12 +71,13 @@ TEST_CASE("a document in HTML and Markdown", "[unit]") {
 
   const std::string markdown = document_markdown(document);
   CHECK(contains(markdown, "# A \\<b\\>title\\</b\\>\n"));
-  CHECK(contains(markdown, "|  | DTS\\* |  |\n| :-: | :-: | :-: |\n| ![curve](figures/curve.svg) | ![DTS\\*](figures/grid.png) | ![tree](figures/tree.svg) |\n"));
+  CHECK(
+      contains(markdown, "|  | DTS\\* |  |\n| :-: | :-: | :-: |\n| ![curve](figures/curve.svg) | ![DTS\\*](figures/grid.png) | ![tree](figures/tree.svg) |\n"));
   TemporaryFolder folder;
   write_pictures(document, folder.path);
   CHECK(read_text_file(folder / "figures/grid.png") == "PNG bytes");
   document.blocks.push_back(figure);
-  CHECK_THROWS(write_pictures(document, folder.path));          // two pictures of one name
+  CHECK_THROWS(write_pictures(document, folder.path));  // two pictures of one name
 }
 
 TEST_CASE("tables in every format", "[unit]") {

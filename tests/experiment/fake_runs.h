@@ -15,7 +15,7 @@ struct FakeRun {
   int seed = 0, nfe = 1000, digit = 3;
   double mean_reward = -0.5, judged_share = 0.9, diversity = 0.4;
   std::string command = "align";
-  std::string extra_config = {}, extra_summary = {};   // JSON members, each with a comma in front
+  std::string extra_config = {}, extra_summary = {};  // JSON members, each with a comma in front
 };
 
 inline std::filesystem::path write_run(const std::filesystem::path& folder, const FakeRun& run) {

@@ -43,7 +43,7 @@ TEST_CASE("who leads, by how much, and what it costs", "[unit]") {
 TEST_CASE("a tie is called a tie", "[unit]") {
   TemporaryFolder folder;
   write_run(folder / "a", {.method = "dts", .mean_reward = -0.0001});
-  write_run(folder / "b", {.method = "best_of_n", .mean_reward = -0.004});   // a negligible difference of log rewards
+  write_run(folder / "b", {.method = "best_of_n", .mean_reward = -0.004});  // a negligible difference of log rewards
   const Findings found = told(folder, {"mean_reward"});
   CHECK(found.text == "In mean log reward there is a tie: DTS (-0.000100) and best-of-N (-0.00400).");
   CHECK(found.caveat == kOneSeed);
@@ -54,7 +54,7 @@ TEST_CASE("with several seeds the spread decides", "[unit]") {
   const Statistic a{-0.3, 0.2, 4}, b{-0.2, 0.2, 4}, sharp_a{-0.3, 0.01, 4}, sharp_b{-0.2, 0.01, 4}, lone{-0.3, 0, 1};
   CHECK(is_tie(b, a, 0.05));
   CHECK_FALSE(is_tie(sharp_b, sharp_a, 0.05));
-  CHECK_FALSE(is_tie(b, lone, 0.05));   // one run has no spread to hide behind
+  CHECK_FALSE(is_tie(b, lone, 0.05));  // one run has no spread to hide behind
   CHECK(is_tie(sharp_b, sharp_a, 0.5));
 }
 
@@ -73,8 +73,8 @@ TEST_CASE("budgets: the largest is described, unequal ones are named", "[unit]")
     write_run(folder / "b", {.method = "best_of_n", .nfe = 1000, .mean_reward = -0.25});
     // The real count is the summary's: the last of two equal keys.
     write_file_atomically(folder / "a/summary.json", R"({"command": "align", "nfe": 1500, "mean_reward": -0.5})");
-    CHECK(told(folder, {"mean_reward"}).caveat.starts_with(
-        "The rows did not spend the same: 1,000 NFE (best-of-N) to 1,500 NFE (DTS), so they are not compared on equal terms."));
+    CHECK(told(folder, {"mean_reward"})
+              .caveat.starts_with("The rows did not spend the same: 1,000 NFE (best-of-N) to 1,500 NFE (DTS), so they are not compared on equal terms."));
   }
   SECTION("one row has nothing to be compared with") {
     write_run(folder / "a", {.method = "dts"});

@@ -20,9 +20,9 @@ const std::vector<int64_t> kCheapest = {1, 2, 3, 4, 5, 11};
 const std::vector<float> kCost = {1e-3f, 1e-5f, 0, 4e-4f, 1e-4f, 4e-4f, 8e-4f, 4.5e-4f, 7e-4f, 1e-3f, 5e-4f, 3e-4f};
 
 struct Outcome {
-  double distance = 0;               // mean distance of r to 0 or 1
-  int64_t num_linear = 0;            // r <= 1/2
-  std::vector<int64_t> smallest;     // six
+  double distance = 0;            // mean distance of r to 0 or 1
+  int64_t num_linear = 0;         // r <= 1/2
+  std::vector<int64_t> smallest;  // six
 };
 
 Outcome dynamics(const GateConfig& gates, const AlphaScheduleConfig& alpha, int64_t steps, int64_t seed) {

@@ -88,13 +88,13 @@ TEST_CASE("broken folders are listed with their reason, the rest is reported", "
   write_file_atomically(folder / "runs/unfinished/command.json", "{}");
   std::filesystem::create_directories(folder / "runs/half");
   write_file_atomically(folder / "runs/half/summary.json", "{\"command\": \"align\"}");
-  std::filesystem::create_directories(folder / "runs/model");   // a model folder is no run
+  std::filesystem::create_directories(folder / "runs/model");  // a model folder is no run
   write_file_atomically(folder / "runs/model/config.json", "{}");
 
   const RunCollection collection = collect_runs({folder / "runs"});
   REQUIRE(collection.runs.size() == 1);
   REQUIRE(collection.broken.size() == 4);
-  CHECK(collect_runs({folder / "runs", folder / "runs", folder / "runs/good"}).runs.size() == 1);   // a folder counts once
+  CHECK(collect_runs({folder / "runs", folder / "runs", folder / "runs/good"}).runs.size() == 1);  // a folder counts once
   const ReportFiles files = write_report(config_for(folder, "runs"));
   CHECK(files.num_runs == 1);
   CHECK(files.num_broken == 4);
@@ -118,7 +118,8 @@ TEST_CASE("folders without a run are refused in words", "[unit]") {
   const std::string empty = (folder / "empty").string();
   CHECK(message_of([&] { collect_runs({folder / "empty"}); }) ==
         empty + ": no run found in 2 folder(s). A run is a folder with config.json and summary.json, as `linden align` or `linden train` leaves behind");
-  CHECK(message_of([&] { collect_runs({folder / "missing"}); }) == (folder / "missing").string() + ": there is no such folder; name a folder that holds run folders");
+  CHECK(message_of([&] { collect_runs({folder / "missing"}); }) ==
+        (folder / "missing").string() + ": there is no such folder; name a folder that holds run folders");
   CHECK(contains(message_of([] { collect_runs({}); }), "no folder of runs was named; give one or more: linden report runs/"));
   write_file_atomically(folder / "empty/inside/summary.json", "{}");
   CHECK(message_of([&] { collect_runs({folder / "empty"}); }) ==
@@ -141,7 +142,7 @@ TEST_CASE("runs of different commands", "[unit]") {
     CHECK(contains(markdown, "## Runs of linden train\n"));
     CHECK(contains(markdown, "| train | 60 | 99.1 % |"));
     CHECK(contains(markdown, "figures/train-2-loss.svg"));
-    write_file_atomically(folder / "runs/train/metrics.csv", "");   // a run that logged nothing
+    write_file_atomically(folder / "runs/train/metrics.csv", "");  // a run that logged nothing
     CHECK_FALSE(contains(read_text_file(write_report(config).folder / "report.md"), "What could not be shown"));
   }
   SECTION("one table over them is refused") {
@@ -170,7 +171,7 @@ TEST_CASE("runs of different commands", "[unit]") {
     config.over = {"seed", "reward.digit"};
     config.task = {"rewards"};
     CHECK(message_of([&] { write_report(config); }) == "task: no run has the config key \"rewards\"; the nearest one is \"reward\"");
-    config.task = {"reward", "prior"};   // the usual ones: no run here has a prior
+    config.task = {"reward", "prior"};  // the usual ones: no run here has a prior
     config.lower_is_better = {"divercity"};
     CHECK(message_of([&] { write_report(config); }) == "lower_is_better: no run has the number \"divercity\"; the nearest one is \"diversity\"");
     config.lower_is_better = {"diversity"};
@@ -246,7 +247,7 @@ TEST_CASE("CSV columns", "[unit]") {
   CHECK(std::isnan(columns.find("x")->at(1)));
   CHECK(std::isnan(columns.find("x")->at(2)));
   CHECK(columns.find("y") == nullptr);
-  write_file_atomically(folder / "c.csv", "step,x,y\n1,2,3\n2,2");   // killed while writing
+  write_file_atomically(folder / "c.csv", "step,x,y\n1,2,3\n2,2");  // killed while writing
   CHECK(*read_csv_columns(folder / "c.csv").find("step") == std::vector<double>{1});
   write_file_atomically(folder / "c.csv", "step,x,y\n2,2\n3,4,5\n");
   CHECK_THAT(message_of([&] { read_csv_columns(folder / "c.csv"); }), Catch::Matchers::ContainsSubstring("line 2 has 2 cells, but the header has 3"));

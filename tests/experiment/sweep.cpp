@@ -20,7 +20,9 @@ using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
-SweepTarget align_target() { return {"align", [] { return std::make_unique<OwnedConfig<AlignConfig>>(); }, true}; }
+SweepTarget align_target() {
+  return {"align", [] { return std::make_unique<OwnedConfig<AlignConfig>>(); }, true};
+}
 
 // A sweep whose base config is base.json beside it.
 struct SweepFixture {
@@ -81,7 +83,8 @@ TEST_CASE("axes make a grid, the first slowest, with names from the values", "[u
 TEST_CASE("values may be lists, truth values, objects and labelled", "[unit]") {
   const SweepFixture fixture;
   CHECK(fixture.names(R"("axes": {"method.branch_at": [[100, 50], [100]], "save_latents": [true, false]})") ==
-        Names{"branch_at=100-50,save_latents=true", "branch_at=100-50,save_latents=false", "branch_at=100,save_latents=true", "branch_at=100,save_latents=false"});
+        Names{"branch_at=100-50,save_latents=true", "branch_at=100-50,save_latents=false", "branch_at=100,save_latents=true",
+              "branch_at=100,save_latents=false"});
   CHECK(fixture.names(R"("axes": {"method": [{"type": "dts"}, {"type": "dts_star", "c_uct": 0.3}, {"label": "plain", "value": {"type": "best_of_n"}}]})") ==
         Names{"method=dts", "method=dts_star+c_uct-0.3", "method=plain"});
   CHECK(fixture.names(R"("axes": {"reward.folder": ["a/b c", ""]})") == Names{"folder=a_b_c", "folder=empty"});
@@ -124,7 +127,8 @@ TEST_CASE("a fixed key inside a variant holds for every type of it", "[unit]") {
 TEST_CASE("base configs may be an axis", "[unit]") {
   const SweepFixture fixture;
   write_file_atomically(fixture.folder / "other.json", R"({"base": "base.json", "nfe": 77})");
-  for (const char* text : {R"("config": ["base.json", "other.json"], "axes": {"seed": [1]})", R"("axes": {"config": ["base.json", "other.json"], "seed": [1]})"}) {
+  for (const char* text :
+       {R"("config": ["base.json", "other.json"], "axes": {"seed": [1]})", R"("axes": {"config": ["base.json", "other.json"], "seed": [1]})"}) {
     const SweepCells cells = fixture.expand(fixture.read(text, ""));
     REQUIRE(cells.cells.size() == 2);
     CHECK(cells.cells[0].name == "config=base,seed=1");
@@ -157,11 +161,14 @@ TEST_CASE("what is wrong with a sweep's file is found and named", "[unit]") {
       {R"("axes": {"nfe": [500]}, "set": {"nfe": 1000})", "nfe is given twice: by axes.nfe and by set.nfe"},
       {R"("axes": {"nfe": [500]}, "zipped": [{"nfe": [1]}])", "nfe is given twice: by axes.nfe and by zipped[0]"},
       {R"("axes": {"nfe": [500]}, "axes": {})", "the key \"axes\" stands twice in one object"},
-      {R"("axes": {"method": [{"type": "dts", "lambda": 2}]}, "set": {"method.lambda": 1})", "method.lambda is given twice: by axes.method and by set.method.lambda"},
+      {R"("axes": {"method": [{"type": "dts", "lambda": 2}]}, "set": {"method.lambda": 1})",
+       "method.lambda is given twice: by axes.method and by set.method.lambda"},
       {R"("axes": {"config": ["base.json"]})", "config is given twice: as \"config\" and by axes.config"},
       {R"("axes": {"output": ["a"]})", "axes.output: the sweep gives each cell its folder"},
-      {R"("axes": {"seed": [1]}, "conditional": [{"when": {"method.typ": "dts"}, "axes": {"nfe": [1]}}])", "no cell has the key method.typ; did you mean \"method.type\"?"},
-      {R"("axes": {"seed": [1]}, "conditional": [{"when": {"seed": 1}, "axes": {"seed": [1]}}])", "seed is given twice: by axes.seed and by conditional[0].axes.seed"},
+      {R"("axes": {"seed": [1]}, "conditional": [{"when": {"method.typ": "dts"}, "axes": {"nfe": [1]}}])",
+       "no cell has the key method.typ; did you mean \"method.type\"?"},
+      {R"("axes": {"seed": [1]}, "conditional": [{"when": {"seed": 1}, "axes": {"seed": [1]}}])",
+       "seed is given twice: by axes.seed and by conditional[0].axes.seed"},
       {R"("axes": {"seed": [1]}, "conditional": [{"when": {"seed": 1}}])", "conditional[0] gives nothing"},
       {R"("axes": {"seed": [1]}, "skip": [{"method": "dts"}])", "skip[0]: method is an object; compare a key inside it, for example method.type"},
       {R"("axes": {"seed": [1]}, "skip": [{"seed": 1}])", "skip leaves no cell"},
@@ -191,7 +198,8 @@ TEST_CASE("assignments of the command line replace fixed ones, and never an axis
   CHECK(value(cell, "device") == "\"cpu\"");
   CHECK_THAT(message_of([&] { add_assignments(config, {"seed=3"}); }), ContainsSubstring("--set seed=3: seed is an axis of"));
   SweepConfig methods = fixture.read(R"("axes": {"method": [{"type": "dts"}]})");
-  CHECK_THAT(message_of([&] { add_assignments(methods, {"method.type=best_of_n"}); }), ContainsSubstring("--set method.type=best_of_n: method.type is an axis of"));
+  CHECK_THAT(message_of([&] { add_assignments(methods, {"method.type=best_of_n"}); }),
+             ContainsSubstring("--set method.type=best_of_n: method.type is an axis of"));
 }
 
 TEST_CASE("what is done is what the folder says", "[unit]") {
@@ -312,7 +320,8 @@ TEST_CASE("the estimate goes by NFE, and by what runs at once", "[unit]") {
     progress.seconds = seconds;
     return progress;
   };
-  std::vector<CellProgress> cells = {cell(100, CellStage::kDone, 10), cell(200, CellStage::kLeft), cell(400, CellStage::kLeft), cell(300, CellStage::kRunning, 5)};
+  std::vector<CellProgress> cells = {cell(100, CellStage::kDone, 10), cell(200, CellStage::kLeft), cell(400, CellStage::kLeft),
+                                     cell(300, CellStage::kRunning, 5)};
   CHECK(estimate_seconds(cells, 1) == Catch::Approx(25 + 20 + 40));
   CHECK(estimate_seconds(cells, 2) == Catch::Approx(20 + 40));  // 25 | 20 + 40
   std::vector<CellProgress> two = {cell(100, CellStage::kDone, 3), cell(300, CellStage::kDone, 5), cell(1000, CellStage::kLeft)};

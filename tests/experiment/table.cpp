@@ -46,7 +46,7 @@ TEST_CASE("a transfer that a detector stopped stands in the table by the step at
     write_file_atomically(folder / name / "messages.csv", "step,level,text\n" + messages);
   };
   write("stopped", "100,warning,\"slow\"\n250,stop,\"the transfer diverges, \"\"badly\"\"\"\n");
-  write("went_on", "250,stop,\"the transfer diverges\"\n300,commit,\"layers 1 2\"\n");   // resumed with detectors.stop = false, then interrupted
+  write("went_on", "250,stop,\"the transfer diverges\"\n300,commit,\"layers 1 2\"\n");  // resumed with detectors.stop = false, then interrupted
   const RunCollection collection = collect_runs({folder.path});
   REQUIRE(collection.runs.size() == 1);
   CHECK(collection.runs[0].command() == "transfer");
@@ -62,7 +62,8 @@ TEST_CASE("a published metric that nothing here measures gets its own column bes
   TemporaryFolder folder;
   write_run(folder / "a", {.method = "dts"});
   write_run(folder / "b", {.method = "best_of_n"});
-  write_file_atomically(folder / "published.json", R"({"source": "A paper", "rows": {"DTS": {"match": {"method.type": "dts"}, "values": {"vbench_mean": 67.6}}}})");
+  write_file_atomically(folder / "published.json",
+                        R"({"source": "A paper", "rows": {"DTS": {"match": {"method.type": "dts"}, "values": {"vbench_mean": 67.6}}}})");
   const RunCollection collection = collect_runs({folder / "a", folder / "b"});
   const References references = read_references(folder / "published.json");
   std::vector<bool> used(references.rows.size(), false);
@@ -100,7 +101,7 @@ TEST_CASE("rows are methods, cells are mean and deviation over seeds", "[unit]")
   CHECK(cell(table, 1, "mean_reward").marked);
   CHECK(cell(table, 0, "judged_share").marked);
   CHECK(cell(table, 1, "judged_share").marked);
-  CHECK_FALSE(cell(table, 0, "wall_seconds").marked);   // shown, never ranked
+  CHECK_FALSE(cell(table, 0, "wall_seconds").marked);  // shown, never ranked
   // A null in summary.json is no number: no column of it.
   for (const MetricInfo& column : table.columns) CHECK(column.key != "root_value");
   REQUIRE(table.notes.size() == 2);
@@ -130,7 +131,7 @@ TEST_CASE("budgets and settings that differ make rows of their own", "[unit]") {
     const Table table = make_table(pointers(collection), {.task = {"reward"}});
     CHECK(table.key_columns == std::vector<std::string>{"method.type", "nfe", "num_samples"});
     REQUIRE(table.rows.size() == 3);
-    CHECK(table.rows[0].label() == "DTS, 2,000");    // sorted by number, not by letter
+    CHECK(table.rows[0].label() == "DTS, 2,000");  // sorted by number, not by letter
     CHECK(table.rows[1].label() == "DTS, 2,000, 128");
     CHECK(table.rows[2].label() == "DTS, 10,000");
   }
@@ -167,7 +168,7 @@ TEST_CASE("metrics on different features never share a column", "[unit]") {
   CHECK(table.columns[2].label == "Mean log reward");
   CHECK(cell(table, 0, "frechet_distance [DigitJudge features]").value.mean == 0.5);
   CHECK(cell(table, 1, "frechet_distance [DigitJudge features]").value.count == 0);
-  CHECK_FALSE(cell(table, 0, "frechet_distance [DigitJudge features]").marked);   // alone in its column
+  CHECK_FALSE(cell(table, 0, "frechet_distance [DigitJudge features]").marked);  // alone in its column
 }
 
 TEST_CASE("every metric of an evaluation that stands on features is shown with them", "[unit]") {

@@ -83,14 +83,12 @@ void reproduce(const Target& target, const Options& options, uint64_t number) {
   try {
     target.read({reinterpret_cast<const std::byte*>(input.data()), input.size()});
     fmt::print("accepted\n");
-  } catch (const InputError& error) {
-    fmt::print("refused: {}\n", error.what());
-  }
+  } catch (const InputError& error) { fmt::print("refused: {}\n", error.what()); }
 }
 
 void print_result(const Target& target, Progress& progress, uint64_t inputs, double seconds, uint64_t classes) {
-  fmt::print("| {} | {} | {:.0f} | {:.0f} | {} | {} | {} | {} | {} |\n", target.name, inputs, seconds, static_cast<double>(inputs) / seconds,
-             progress.accepted, progress.refused, progress.num_classes, progress.contained, progress.findings);
+  fmt::print("| {} | {} | {:.0f} | {:.0f} | {} | {} | {} | {} | {} |\n", target.name, inputs, seconds, static_cast<double>(inputs) / seconds, progress.accepted,
+             progress.refused, progress.num_classes, progress.contained, progress.findings);
   std::sort(progress.classes, progress.classes + progress.num_classes, [](const RefusalClass& a, const RefusalClass& b) { return a.count > b.count; });
   for (uint64_t i = 0; i < std::min(progress.num_classes, classes); ++i) fmt::print("  {:8}  {}\n", progress.classes[i].count, progress.classes[i].text);
   std::fflush(stdout);

@@ -18,9 +18,7 @@ void read_as(const std::string& text) {
   Config again;
   try {
     from_json(written, "written", again);
-  } catch (const InputError& error) {
-    throw std::logic_error("what was accepted is refused when it was written: " + std::string(error.what()));
-  }
+  } catch (const InputError& error) { throw std::logic_error("what was accepted is refused when it was written: " + std::string(error.what())); }
   if (to_json(again) != written) throw std::logic_error("what was accepted differs when it was written and read");
 }
 
@@ -36,8 +34,33 @@ Target config_target() {
   return {.name = "config",
           .seeds = {"tests/fuzz/seeds/align.json", "tests/fuzz/seeds/train.json", "configs/align/gmm_dts.json", "configs/train/gmm_mlp.json"},
           .read = fuzz_config,
-          .dictionary = {"\"type\":", "\"unet2d\"", "\"dts_star\"", "\"ddpm\"", "\"mlp\"", "\"base\":\"x\",", "\"branch_at\":[1,2]", "{", "}", "[", "]", ",", ":",
-                         "null", "true", "-0", "1e308", "1e-400", "-1e999", "0.5", "// a\n", "/*", "\"\\ud800\"", "\\u0000", "\xc3\xa9", "{\"a\":", "\"seed\":"},
+          .dictionary = {"\"type\":",
+                         "\"unet2d\"",
+                         "\"dts_star\"",
+                         "\"ddpm\"",
+                         "\"mlp\"",
+                         "\"base\":\"x\",",
+                         "\"branch_at\":[1,2]",
+                         "{",
+                         "}",
+                         "[",
+                         "]",
+                         ",",
+                         ":",
+                         "null",
+                         "true",
+                         "-0",
+                         "1e308",
+                         "1e-400",
+                         "-1e999",
+                         "0.5",
+                         "// a\n",
+                         "/*",
+                         "\"\\ud800\"",
+                         "\\u0000",
+                         "\xc3\xa9",
+                         "{\"a\":",
+                         "\"seed\":"},
           .structured = nullptr,
           .isolated = nullptr,
           .library = ""};

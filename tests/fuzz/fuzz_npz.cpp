@@ -23,7 +23,7 @@ void fuzz_npy(std::span<const std::byte> bytes) { parse_npy(text_of(bytes), "npy
 std::string archive_of(const std::string& array, bool deflate) {
   const std::string name = "x.npy", packed = deflate ? deflated(array, kRaw) : array;
   std::string local(kLocalBytes, '\0'), central(kCentralBytes, '\0'), end(kEndBytes, '\0');
-  const auto shared = [&](std::string& header, size_t first) {   // the fields of both headers, from the method on
+  const auto shared = [&](std::string& header, size_t first) {  // the fields of both headers, from the method on
     set_little_endian(header, first, deflate ? 8 : 0, 2);
     set_little_endian(header, first + 6, crc32_of(array), 4);
     set_little_endian(header, first + 10, packed.size(), 4);

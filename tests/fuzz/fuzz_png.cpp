@@ -9,7 +9,7 @@
 namespace linden::fuzz {
 namespace {
 
-constexpr size_t kSignature = 8, kAround = 12;   // bytes of a chunk besides its data: length, type, CRC
+constexpr size_t kSignature = 8, kAround = 12;  // bytes of a chunk besides its data: length, type, CRC
 constexpr int kZlib = 15;
 
 uint32_t big_endian_word(std::string_view bytes, size_t at) { return __builtin_bswap32(little_endian_word(bytes, at)); }
@@ -69,8 +69,8 @@ Target png_target() {
           .seeds = {golden + "grey.png", golden + "rgb.png", golden + "rgba.png", golden + "grey_alpha.png", golden + "grey16.png", golden + "bits.png",
                     golden + "palette.png"},
           .read = fuzz_png,
-          .dictionary = {"IHDR", "PLTE", "IDAT", "IEND", "tRNS", "tEXt", "zTXt", "iTXt", "gAMA", "iCCP", "sBIT", "sPLT", "hIST", "pCAL", "eXIf",
-                         "acTL", chunk("tEXt", std::string("a\0b", 3)), chunk("IDAT", ""), chunk("PLTE", "abcdef")},
+          .dictionary = {"IHDR", "PLTE", "IDAT", "IEND", "tRNS", "tEXt", "zTXt", "iTXt", "gAMA", "iCCP", "sBIT", "sPLT", "hIST", "pCAL", "eXIf", "acTL",
+                         chunk("tEXt", std::string("a\0b", 3)), chunk("IDAT", ""), chunk("PLTE", "abcdef")},
           .structured = with_right_checksums,
           .isolated = nullptr,
           .library = ""};

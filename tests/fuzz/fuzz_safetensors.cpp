@@ -59,15 +59,15 @@ void fuzz_safetensors_index(std::span<const std::byte> bytes) {
 }  // namespace
 
 Target safetensors_target() {
-  return {.name = "safetensors",
-          .seeds = {"tests/fuzz/seeds/small.safetensors", "tests/golden/io/every_dtype.safetensors",
-                    "tests/golden/io/sharded/model-00002-of-00002.safetensors"},
-          .read = fuzz_safetensors,
-          .dictionary = {"\"dtype\"", "\"shape\"", "\"data_offsets\"", "\"__metadata__\"", "\"F32\"", "\"BOOL\"", "\"F8_E8M0\"", "\"C64\"",
-                         "[0,0]", "[]", "{}", ",", ":", "null", "\\u0000", "\\ud800", "\"a.weight\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"},
-          .structured = mutated_header,
-          .isolated = nullptr,
-          .library = ""};
+  return {
+      .name = "safetensors",
+      .seeds = {"tests/fuzz/seeds/small.safetensors", "tests/golden/io/every_dtype.safetensors", "tests/golden/io/sharded/model-00002-of-00002.safetensors"},
+      .read = fuzz_safetensors,
+      .dictionary = {"\"dtype\"", "\"shape\"", "\"data_offsets\"", "\"__metadata__\"", "\"F32\"", "\"BOOL\"", "\"F8_E8M0\"", "\"C64\"", "[0,0]", "[]", "{}",
+                     ",", ":", "null", "\\u0000", "\\ud800", "\"a.weight\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"},
+      .structured = mutated_header,
+      .isolated = nullptr,
+      .library = ""};
 }
 
 Target safetensors_index_target() {

@@ -8,12 +8,23 @@ namespace linden::fuzz {
 namespace {
 
 constexpr size_t kMaxBytes = 256 << 10;
-constexpr size_t kHeaderBytes = 256;      // where most formats keep what matters
+constexpr size_t kHeaderBytes = 256;  // where most formats keep what matters
 constexpr size_t kMaxChunk = 64, kMaxRepeats = 20'000;
 constexpr std::array<unsigned char, 12> kBytes{0x00, 0x01, 0x02, 0x7f, 0x80, 0xfe, 0xff, '"', '{', '[', ' ', '9'};
-constexpr std::array<const char*, 14> kDecimals{"0", "-1", "1", "2", "255", "65536", "2147483648", "4294967295", "4294967296",
-                                                "9223372036854775807", "9223372036854775808", "18446744073709551615",
-                                                "1e999", "99999999999999999999999"};
+constexpr std::array<const char*, 14> kDecimals{"0",
+                                                "-1",
+                                                "1",
+                                                "2",
+                                                "255",
+                                                "65536",
+                                                "2147483648",
+                                                "4294967295",
+                                                "4294967296",
+                                                "9223372036854775807",
+                                                "9223372036854775808",
+                                                "18446744073709551615",
+                                                "1e999",
+                                                "99999999999999999999999"};
 
 }  // namespace
 
@@ -26,9 +37,7 @@ uint64_t Mutator::next() {
 }
 
 // Half of the places lie among the first bytes.
-size_t Mutator::place(std::string_view bytes) {
-  return static_cast<size_t>(below(one_in(2) ? std::min(bytes.size(), kHeaderBytes) : bytes.size()));
-}
+size_t Mutator::place(std::string_view bytes) { return static_cast<size_t>(below(one_in(2) ? std::min(bytes.size(), kHeaderBytes) : bytes.size())); }
 
 // 1, 2, 4 or 8 bytes, either byte order; small steps of what is there, powers of two, sizes near the file's.
 void Mutator::set_integer(std::string& bytes) {

@@ -13,7 +13,7 @@ class Mutator {
  public:
   Mutator(uint64_t seed, uint64_t number) : key_(seed * 0x9e3779b97f4a7c15u ^ (number + 1) * 0xd1342543de82ef95u) {}
 
-  uint64_t next();                                   // 64 random bits (splitmix64)
+  uint64_t next();  // 64 random bits (splitmix64)
   uint64_t below(uint64_t bound) { return bound == 0 ? 0 : next() % bound; }
   bool one_in(uint64_t n) { return below(n) == 0; }
 

@@ -15,7 +15,7 @@ namespace linden::fuzz {
 
 struct Target {
   std::string name;
-  std::vector<std::string> seeds;                            // files, from the root of the repository
+  std::vector<std::string> seeds;  // files, from the root of the repository
   // Reads one input. It returns, or throws InputError: anything else is a finding.
   std::function<void(std::span<const std::byte>)> read;
   std::vector<std::string> dictionary;
@@ -23,7 +23,7 @@ struct Target {
   std::function<std::string(Mutator&, std::string seed, const std::string& other)> structured;
   // For readers on a library that crashes on damaged files: the same input through the reader as users have it.
   std::function<void(std::span<const std::byte>)> isolated;
-  std::string library;                                       // whose crashes those are: as stack traces name it
+  std::string library;  // whose crashes those are: as stack traces name it
 };
 
 // A file in memory that readers open by its path.
@@ -39,14 +39,12 @@ class MemoryFile {
   std::string path_;
 };
 
-inline std::string_view text_of(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
+inline std::string_view text_of(std::span<const std::byte> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 uint32_t little_endian_word(std::string_view bytes, size_t at);
 void set_little_endian(std::string& bytes, size_t at, uint64_t value, size_t width);
 uint32_t crc32_of(std::string_view bytes);
-std::string deflated(std::string_view bytes, int window_bits);                 // zlib's: 15 zlib, 31 gzip, -15 raw
-std::string inflated(std::string_view bytes, int window_bits);                 // what comes out before an error
+std::string deflated(std::string_view bytes, int window_bits);  // zlib's: 15 zlib, 31 gzip, -15 raw
+std::string inflated(std::string_view bytes, int window_bits);  // what comes out before an error
 
 Target safetensors_target();
 Target safetensors_index_target();

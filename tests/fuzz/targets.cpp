@@ -11,9 +11,13 @@
 namespace linden::fuzz {
 
 std::vector<Target> all_targets() {
-  return {safetensors_target(), safetensors_index_target(), hdf5_target(), tree_target(),      idx_target(),
-          cifar_target(),       png_target(),               npz_target(),  npy_target(),       config_target(),    event_log_target(),
-          event_cut_target(),    wan_config_target()};
+  return {safetensors_target(), safetensors_index_target(),
+          hdf5_target(),        tree_target(),
+          idx_target(),         cifar_target(),
+          png_target(),         npz_target(),
+          npy_target(),         config_target(),
+          event_log_target(),   event_cut_target(),
+          wan_config_target()};
 }
 
 MemoryFile::MemoryFile() {

@@ -19,10 +19,10 @@
 namespace linden::fuzz {
 namespace {
 
-constexpr uint64_t kBatch = 20'000;               // inputs a worker
-constexpr int kHung = 77;                         // exit status of a worker that sat on one input
-constexpr int kHangSeconds = 2;                   // of CPU time
-constexpr rlim_t kMemory = rlim_t{2} << 30;       // address space beyond what the worker starts with
+constexpr uint64_t kBatch = 20'000;          // inputs a worker
+constexpr int kHung = 77;                    // exit status of a worker that sat on one input
+constexpr int kHangSeconds = 2;              // of CPU time
+constexpr rlim_t kMemory = rlim_t{2} << 30;  // address space beyond what the worker starts with
 constexpr bool kAddressSanitizer =
 #ifdef __SANITIZE_ADDRESS__
     true;
@@ -49,7 +49,7 @@ void limit_worker() {
   std::signal(SIGPROF, on_tick);
   const itimerval second{{1, 0}, {1, 0}};
   ::setitimer(ITIMER_PROF, &second, nullptr);
-  if (kAddressSanitizer) return;                  // has limits of its own (fuzz.cpp)
+  if (kAddressSanitizer) return;  // has limits of its own (fuzz.cpp)
   const std::string pages = read_text_file("/proc/self/statm");
   const rlim_t limit = std::stoull(pages) * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + kMemory;
   const rlimit memory{limit, limit};
@@ -107,9 +107,7 @@ void run_input(const Target& target, const Options& options, const std::string& 
   try {
     (isolated ? target.isolated : target.read)(bytes_of(input));
     ++shared->accepted;
-  } catch (const InputError& error) {
-    count_refusal(error.what());
-  } catch (const std::exception& error) {
+  } catch (const InputError& error) { count_refusal(error.what()); } catch (const std::exception& error) {
     report_finding(target, options, input, fmt::format("neither accepted nor refused as InputError: {}", error.what()));
   }
 }
@@ -120,9 +118,7 @@ void run_input(const Target& target, const Options& options, const std::string& 
   const int descriptor = ::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
   ::dup2(descriptor, STDERR_FILENO);
   limit_worker();
-  for (; shared->number < end; ++shared->number) {
-    run_input(target, options, make_input(target, seeds, options.seed, shared->number), isolated);
-  }
+  for (; shared->number < end; ++shared->number) { run_input(target, options, make_input(target, seeds, options.seed, shared->number), isolated); }
   ::_exit(0);
 }
 
@@ -149,7 +145,7 @@ std::string ending(int status, const std::string& log) {
 // Whether the sanitizer's first frame inside the library or this program is the library's.
 bool is_of_library(const Target& target, int status, const std::string& log) {
   if (target.library.empty()) return false;
-  if (WIFSIGNALED(status) || WEXITSTATUS(status) == kHung) return true;   // the reader's own process must contain it: tried below
+  if (WIFSIGNALED(status) || WEXITSTATUS(status) == kHung) return true;  // the reader's own process must contain it: tried below
   const size_t library = log.find(target.library), ours = log.find("/fuzz+");
   return library != std::string::npos && library < ours;
 }

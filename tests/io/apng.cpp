@@ -41,8 +41,8 @@ TEST_CASE("an animated PNG has its frames, their time, and is a PNG of its first
     order += chunk.type + " ";
     if (chunk.type == "fcTL") {
       CHECK(chunk.data.size() == 26);
-      CHECK(u32(chunk.data, 4) == 4);     // columns
-      CHECK(u32(chunk.data, 8) == 5);     // rows
+      CHECK(u32(chunk.data, 4) == 4);  // columns
+      CHECK(u32(chunk.data, 8) == 5);  // rows
       CHECK(u32(chunk.data, 20) == (120u << 16 | 1000u));
     }
     if (chunk.type == "fcTL" || chunk.type == "fdAT") CHECK(u32(chunk.data, 0) == number++);
@@ -50,14 +50,14 @@ TEST_CASE("an animated PNG has its frames, their time, and is a PNG of its first
   CHECK(order == "IHDR acTL tEXt fcTL IDAT fcTL fdAT fcTL fdAT IEND ");
   CHECK(u32(chunks[1].data, 0) == 3);
   CHECK(u32(chunks[1].data, 4) == 0);
-  for (int64_t f = 1, at = 6; f < 3; ++f, at += 2)   // what a plain PNG of that frame has in IDAT
+  for (int64_t f = 1, at = 6; f < 3; ++f, at += 2)  // what a plain PNG of that frame has in IDAT
     for (const Chunk& chunk : parse(encode_png(frames[f])))
       if (chunk.type == "IDAT") CHECK(chunk.data == chunks[static_cast<size_t>(at)].data.substr(4));
 
   test::TemporaryFolder folder;
   write_apng(folder / "clip.png", frames, 120, {{"seed", "4"}});
   std::map<std::string, std::string> text;
-  CHECK(at::equal(read_png(folder / "clip.png", &text), frames[0]));   // libpng checks every chunk's sum
+  CHECK(at::equal(read_png(folder / "clip.png", &text), frames[0]));  // libpng checks every chunk's sum
   CHECK(text["seed"] == "4");
   CHECK(message_of([&] { encode_apng(frames, 0); }) == "encode_apng: delay_ms is 0 (allowed 1..65535)");
   CHECK(message_of([&] { encode_apng(frames[0], 10); }) == "encode_apng: wanted [F, 1 or 3, Y, X] of u8 with F > 0, got [3, 5, 4]");

@@ -25,7 +25,7 @@ TEST_CASE("members of a tar.xz by their last names", "[golden]") {
   if (archive_library().empty()) SKIP("built without libarchive");
   const auto members = read_archive(kArchive, {{"test_batch.bin", kRecord}, {"data_batch_2.bin", 2 * kRecord}});
   REQUIRE(members.size() == 2);
-  CHECK(md5_hex(members.at("data_batch_2.bin")) == "a59d432c66b1196ebc743b26460d0e38");   // scripts/golden/make_cifar.py prints them
+  CHECK(md5_hex(members.at("data_batch_2.bin")) == "a59d432c66b1196ebc743b26460d0e38");  // scripts/golden/make_cifar.py prints them
   CHECK(md5_hex(members.at("test_batch.bin")) == "3d38349f3a09dc7cb38be8fcf2e39d07");
 }
 
@@ -48,20 +48,28 @@ TEST_CASE("archives that cannot be read", "[unit]") {
   SECTION("cut short") { CHECK_THAT(refusal(good.substr(0, good.size() / 2)), ContainsSubstring(unreadable)); }
   SECTION("no archive at all") { CHECK_THAT(refusal("not an archive, but a line of text"), ContainsSubstring(unreadable)); }
   SECTION("another size") {
-    CHECK(message_of([&] { read_archive(kArchive, {{"test_batch.bin", 10}}); }) ==
-          kArchive.string() + ": its member test_batch.bin has more than 10 bytes, wanted 10");
-    CHECK(message_of([&] { read_archive(kArchive, {{"test_batch.bin", 9999}}); }) == kArchive.string() + ": its member test_batch.bin has 3073 bytes, wanted 9999");
+    CHECK(message_of([&] {
+            read_archive(kArchive, {{"test_batch.bin", 10}});
+          }) == kArchive.string() + ": its member test_batch.bin has more than 10 bytes, wanted 10");
+    CHECK(message_of([&] {
+            read_archive(kArchive, {{"test_batch.bin", 9999}});
+          }) == kArchive.string() + ": its member test_batch.bin has 3073 bytes, wanted 9999");
   }
   SECTION("a member is missing") {
-    CHECK(message_of([&] { read_archive(kArchive, {{"test_batch.bin", kRecord}, {"data_batch_5.bin", 1}}); }) ==
-          kArchive.string() + ": the archive has no member data_batch_5.bin; it holds: batches.meta.txt, data_batch_2.bin, test_batch.bin");
+    CHECK(message_of([&] {
+            read_archive(kArchive, {{"test_batch.bin", kRecord}, {"data_batch_5.bin", 1}});
+          }) == kArchive.string() + ": the archive has no member data_batch_5.bin; it holds: batches.meta.txt, data_batch_2.bin, test_batch.bin");
   }
-  SECTION("no such file") { CHECK(message_of([&] { read_archive(folder / "no.tar", {{"a", 1}}); }) == (folder / "no.tar").string() + ": no such file"); }
+  SECTION("no such file") {
+    CHECK(message_of([&] { read_archive(folder / "no.tar", {{"a", 1}}); }) == (folder / "no.tar").string() + ": no such file");
+  }
 }
 
 TEST_CASE("a build without libarchive says how to do without", "[unit]") {
   if (!archive_library().empty()) SKIP("built with " + archive_library());
-  CHECK(message_of([] { read_archive("cifar10/a.tar.xz", {{"a.bin", 1}}); }) ==
+  CHECK(message_of([] {
+          read_archive("cifar10/a.tar.xz", {{"a.bin", 1}});
+        }) ==
         "cifar10/a.tar.xz: this linden was built without libarchive and reads no archives; unpack it: tar -C cifar10 -xf cifar10/a.tar.xz, "
         "or bring libarchive (apt-get install libarchive-dev) and build again");
 }

@@ -16,9 +16,7 @@ using linden::test::message_of;
 
 namespace {
 
-std::filesystem::path only_file(const std::filesystem::path& folder) {
-  return std::filesystem::directory_iterator(folder)->path();
-}
+std::filesystem::path only_file(const std::filesystem::path& folder) { return std::filesystem::directory_iterator(folder)->path(); }
 
 }  // namespace
 

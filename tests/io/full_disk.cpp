@@ -91,10 +91,8 @@ const std::vector<Case>& cases() {
        [](const auto& path) {
          save_safetensors(path, {{"x", noise(1 << 20)}});
        }},
-      {"HDF5, one large array", [](const auto& path) { write_one_array(path, 100); },
-       [](const auto& path) { write_one_array(path, 4 << 20); }},
-      {"HDF5, many small arrays", [](const auto& path) { write_many_arrays(path, 3); },
-       [](const auto& path) { write_many_arrays(path, 4000); }},
+      {"HDF5, one large array", [](const auto& path) { write_one_array(path, 100); }, [](const auto& path) { write_one_array(path, 4 << 20); }},
+      {"HDF5, many small arrays", [](const auto& path) { write_many_arrays(path, 3); }, [](const auto& path) { write_many_arrays(path, 4000); }},
       {"PNG",
        [](const auto& path) {
          write_png(path, noise(100).view({1, 10, 10}));
@@ -102,10 +100,8 @@ const std::vector<Case>& cases() {
        [](const auto& path) {
          write_png(path, noise(1 << 20).view({1, 1024, 1024}));
        }},
-      {"IDX", [](const auto& path) { write_idx(path, noise(100), false); },
-       [](const auto& path) { write_idx(path, noise(1 << 20), false); }},
-      {"IDX, gzip", [](const auto& path) { write_idx(path, noise(100), true); },
-       [](const auto& path) { write_idx(path, noise(1 << 20), true); }}};
+      {"IDX", [](const auto& path) { write_idx(path, noise(100), false); }, [](const auto& path) { write_idx(path, noise(1 << 20), false); }},
+      {"IDX, gzip", [](const auto& path) { write_idx(path, noise(100), true); }, [](const auto& path) { write_idx(path, noise(1 << 20), true); }}};
   return kCases;
 }
 

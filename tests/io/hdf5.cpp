@@ -28,9 +28,8 @@ TEST_CASE("a file of h5py is read", "[golden]") {
   CHECK(at::equal(file.read("chunked"), at::arange(60, at::kFloat).reshape({5, 12})));
   CHECK(at::equal(file.read("tree/parent"), at::arange(5, at::kLong)));
   CHECK(at::equal(file.read("tree/big_endian"), at::arange(5, at::kDouble)));
-  const std::map<std::string, at::ScalarType> dtypes{{"u8", at::kByte},  {"i8", at::kChar}, {"i16", at::kShort},
-                                                     {"u16", at::kInt},  {"i32", at::kInt}, {"u32", at::kLong},
-                                                     {"f16", at::kFloat}};
+  const std::map<std::string, at::ScalarType> dtypes{{"u8", at::kByte}, {"i8", at::kChar},  {"i16", at::kShort}, {"u16", at::kInt},
+                                                     {"i32", at::kInt}, {"u32", at::kLong}, {"f16", at::kFloat}};
   for (const auto& [name, dtype] : dtypes) CHECK(at::equal(file.read(name), at::arange(3, dtype)));
   CHECK(file.read("scalar").dim() == 0);
   CHECK(file.read("scalar").item<double>() == 7);
@@ -48,18 +47,17 @@ TEST_CASE("a file of h5py is read", "[golden]") {
 TEST_CASE("what is written to HDF5 is read back", "[unit]") {
   test::TemporaryFolder folder;
   const std::string long_text(100'000, 'x');
-  const std::map<std::string, at::Tensor> arrays{
-      {"u8", at::arange(12, at::kByte).reshape({2, 2, 3})},
-      {"i32", at::arange(3, at::kInt)},
-      {"i64", at::full({2}, INT64_MAX, at::kLong)},
-      {"f32", at::rand({3, 1, 2})},
-      {"f64", at::rand({5}, at::kDouble)},
-      {"scalar", at::scalar_tensor(3.5, at::kDouble)},
-      {"empty", at::empty({0, 4})},
-      {"transposed", at::arange(6, at::kFloat).reshape({2, 3}).t()},
-      {"tree/deep/large", at::randn({300, 3, 40, 31})},  // 4.5 MB: several chunks, none of them whole rows of 1
-      {"tree/wide", at::arange(700'000, at::kLong)},
-      {"one_row", at::rand({1, 1, 600'000})}};
+  const std::map<std::string, at::Tensor> arrays{{"u8", at::arange(12, at::kByte).reshape({2, 2, 3})},
+                                                 {"i32", at::arange(3, at::kInt)},
+                                                 {"i64", at::full({2}, INT64_MAX, at::kLong)},
+                                                 {"f32", at::rand({3, 1, 2})},
+                                                 {"f64", at::rand({5}, at::kDouble)},
+                                                 {"scalar", at::scalar_tensor(3.5, at::kDouble)},
+                                                 {"empty", at::empty({0, 4})},
+                                                 {"transposed", at::arange(6, at::kFloat).reshape({2, 3}).t()},
+                                                 {"tree/deep/large", at::randn({300, 3, 40, 31})},  // 4.5 MB: several chunks, none of them whole rows of 1
+                                                 {"tree/wide", at::arange(700'000, at::kLong)},
+                                                 {"one_row", at::rand({1, 1, 600'000})}};
   {
     Hdf5Writer writer(folder / "a.h5");
     for (const auto& [name, array] : arrays) writer.write(name, array);
@@ -122,13 +120,11 @@ TEST_CASE("a writer that is not closed leaves the old file and nothing else", "[
 TEST_CASE("missing datasets and attributes", "[unit]") {
   const Hdf5Reader file(kGolden / "arrays.h5");
   CHECK_THROWS_AS(file.read("none"), InputError);
-  CHECK_THAT(message_of([&] { file.read("none"); }),
-             ContainsSubstring("arrays.h5: holds no dataset 'none' (it holds: chunked, empty, f16,"));
+  CHECK_THAT(message_of([&] { file.read("none"); }), ContainsSubstring("arrays.h5: holds no dataset 'none' (it holds: chunked, empty, f16,"));
   CHECK_THAT(message_of([&] { file.read("tree"); }), ContainsSubstring("holds no dataset 'tree'"));
   CHECK_THAT(message_of([&] { file.text_attribute("none"); }), ContainsSubstring("holds no attribute 'none'"));
   CHECK_THAT(message_of([&] { file.text_attribute("real"); }), ContainsSubstring("attribute 'real' is not text"));
-  CHECK_THAT(message_of([&] { file.integer_attribute("real"); }),
-             ContainsSubstring("attribute 'real' is not an integer"));
+  CHECK_THAT(message_of([&] { file.integer_attribute("real"); }), ContainsSubstring("attribute 'real' is not an integer"));
   CHECK_THAT(message_of([&] { file.real_attribute("text"); }), ContainsSubstring("attribute 'text' is not a number"));
 }
 
@@ -141,17 +137,14 @@ TEST_CASE("legal HDF5 that is refused", "[unit]") {
   CHECK_THAT(problem("text"), ContainsSubstring("dataset 'text' has elements that are neither integers"));
   CHECK_THAT(problem("u64"), ContainsSubstring("dataset 'u64' has elements that are neither integers"));
   CHECK_THAT(problem("lzf"), ContainsSubstring("dataset 'lzf' has a filter other than gzip"));
-  CHECK_THAT(problem("unwritten"),
-             ContainsSubstring("shape [1000, 1000, 1000] needs 4000000000 bytes, but only 0 are stored"));
-  CHECK_THAT(problem("half_written"),
-             ContainsSubstring("dataset 'half_written' has 1 chunks, its shape [1099511627776] "
-                               "needs 17179869184: it was not written whole"));
+  CHECK_THAT(problem("unwritten"), ContainsSubstring("shape [1000, 1000, 1000] needs 4000000000 bytes, but only 0 are stored"));
+  CHECK_THAT(problem("half_written"), ContainsSubstring("dataset 'half_written' has 1 chunks, its shape [1099511627776] "
+                                                        "needs 17179869184: it was not written whole"));
   CHECK_THAT(problem("outside"), ContainsSubstring("dataset 'outside' keeps its data outside the file"));
   CHECK_THAT(problem("virtual"), ContainsSubstring("dataset 'virtual' keeps its data outside the file"));
   CHECK_THAT(problem("link"), ContainsSubstring("holds no dataset 'link'"));
   CHECK_THAT(problem("null"), ContainsSubstring("dataset 'null' has no shape"));
-  CHECK_THAT(message_of([&] { file.integer_attribute("pair"); }),
-             ContainsSubstring("attribute 'pair' is not a single value"));
+  CHECK_THAT(message_of([&] { file.integer_attribute("pair"); }), ContainsSubstring("attribute 'pair' is not a single value"));
 }
 
 TEST_CASE("cut and foreign HDF5 files", "[unit]") {
@@ -176,8 +169,7 @@ TEST_CASE("cut and foreign HDF5 files", "[unit]") {
   if (at != std::string::npos) {
     flipped[at + 6] = static_cast<char>(flipped[at + 6] ^ 0x55);
     write_file_atomically(folder / "x.h5", flipped);
-    CHECK_THAT(message_of([&] { Hdf5Reader(folder / "x.h5").read("chunked"); }),
-               ContainsSubstring("'chunked' cannot be read"));
+    CHECK_THAT(message_of([&] { Hdf5Reader(folder / "x.h5").read("chunked"); }), ContainsSubstring("'chunked' cannot be read"));
   }
 }
 
@@ -241,11 +233,9 @@ TEST_CASE("the HDF5 writer's contract", "[unit]") {
   for (const char* name : {"", "/x", "x/", "a//b"}) {
     CHECK_THAT(message_of([&] { writer.write(name, at::ones({1})); }), ContainsSubstring("is not a dataset name"));
   }
-  CHECK_THAT(message_of([&] { writer.write("x", at::zeros({1}, at::kComplexFloat)); }),
-             ContainsSubstring("has the dtype ComplexFloat"));
+  CHECK_THAT(message_of([&] { writer.write("x", at::zeros({1}, at::kComplexFloat)); }), ContainsSubstring("has the dtype ComplexFloat"));
   CHECK_THAT(message_of([&] { writer.write("x", at::Tensor()); }), ContainsSubstring("undefined or sparse"));
   writer.write("x", at::ones({1}));
   CHECK_THAT(message_of([&] { writer.write("x", at::ones({1})); }), ContainsSubstring("dataset 'x' cannot be written"));
-  CHECK_THAT(message_of([&] { Hdf5Writer other(folder / "none" / "a.h5"); }),
-             ContainsSubstring("cannot be created: No such file"));
+  CHECK_THAT(message_of([&] { Hdf5Writer other(folder / "none" / "a.h5"); }), ContainsSubstring("cannot be created: No such file"));
 }

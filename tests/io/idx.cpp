@@ -35,22 +35,20 @@ TEST_CASE("IDX files, plain and gzip, of another program", "[golden]") {
 TEST_CASE("IDX round trip", "[unit]") {
   test::TemporaryFolder folder;
   for (const bool gzip : {false, true}) {
-    for (const auto& array : {at::randint(0, 256, {700, 28, 28}, at::kByte), at::arange(5, at::kByte),
-                              at::zeros({0, 3}, at::kByte), at::arange(6, at::kByte).reshape({2, 3}).t()}) {
+    for (const auto& array : {at::randint(0, 256, {700, 28, 28}, at::kByte), at::arange(5, at::kByte), at::zeros({0, 3}, at::kByte),
+                              at::arange(6, at::kByte).reshape({2, 3}).t()}) {
       write_idx(folder / "a", array, gzip);
       CHECK(at::equal(read_idx(folder / "a"), array));
     }
   }
-  CHECK_THAT(message_of([&] { write_idx(folder / "a", at::zeros({3}), false); }),
-             ContainsSubstring("write_idx: wanted u8"));
+  CHECK_THAT(message_of([&] { write_idx(folder / "a", at::zeros({3}), false); }), ContainsSubstring("write_idx: wanted u8"));
 }
 
 TEST_CASE("damaged IDX files", "[unit]") {
   const std::string whole = read_text_file(kGolden / "plain-idx3-ubyte");
   CHECK_THAT(problem_with(""), ContainsSubstring("the IDX file is cut short in its magic number"));
   CHECK_THAT(problem_with(whole.substr(0, 9)), ContainsSubstring("cut short in its header (dimension 2 of 3)"));
-  CHECK_THAT(problem_with(whole.substr(0, 39)),
-             ContainsSubstring("the IDX file is cut short: shape [2, 3, 4] needs 24 bytes, got 23"));
+  CHECK_THAT(problem_with(whole.substr(0, 39)), ContainsSubstring("the IDX file is cut short: shape [2, 3, 4] needs 24 bytes, got 23"));
   CHECK_THAT(problem_with(whole + "x"), ContainsSubstring("bytes follow the 24 elements of shape [2, 3, 4]"));
   CHECK_THAT(problem_with("PK\3\4" + whole), ContainsSubstring("wrong magic number 504b0304: not an IDX file"));
   CHECK_THAT(problem_with(std::string("\0\0\x0d\1\0\0\0\0", 8)), ContainsSubstring("element type 0x0d, wanted 0x08"));

@@ -33,7 +33,7 @@ at::Tensor moving_blocks(int64_t F, int64_t rows, int64_t columns) {
 struct Decoded {
   int width = 0, height = 0;
   double seconds = 0;
-  std::vector<at::Tensor> luma;   // [height, width] u8 in the range 16 .. 235
+  std::vector<at::Tensor> luma;  // [height, width] u8 in the range 16 .. 235
 };
 
 Decoded decode(const std::filesystem::path& file) {
@@ -75,7 +75,7 @@ TEST_CASE("an mp4 has its frames, their time and nearly their pixels", "[unit]")
 #if defined(LINDEN_HAS_FFMPEG)
   if (mp4_library().empty()) SKIP(no_mp4_reason());
   test::TemporaryFolder folder;
-  const at::Tensor frames = moving_blocks(9, 33, 48);   // an odd number of rows: one is added
+  const at::Tensor frames = moving_blocks(9, 33, 48);  // an odd number of rows: one is added
   write_mp4(folder / "clip.mp4", frames, 125);
   const Decoded got = decode(folder / "clip.mp4");
   CHECK(got.width == 48);
@@ -89,7 +89,7 @@ TEST_CASE("an mp4 has its frames, their time and nearly their pixels", "[unit]")
   }
   const std::string first = read_text_file(folder / "clip.mp4");
   write_mp4(folder / "clip.mp4", frames, 125);
-  CHECK(read_text_file(folder / "clip.mp4") == first);   // no date in it
+  CHECK(read_text_file(folder / "clip.mp4") == first);  // no date in it
   write_mp4(folder / "colour.mp4", frames.expand({9, 3, 33, 48}), 40);
   CHECK(decode(folder / "colour.mp4").luma.size() == 9);
   write_mp4(folder / "one.mp4", frames.narrow(0, 0, 1), 125);
@@ -102,11 +102,13 @@ TEST_CASE("an mp4 has its frames, their time and nearly their pixels", "[unit]")
 TEST_CASE("what cannot become an mp4 is refused, and no file is left", "[unit]") {
   test::TemporaryFolder folder;
   if (mp4_library().empty()) {
-    CHECK_THAT(message_of([&] { write_mp4(folder / "a.mp4", moving_blocks(2, 16, 16), 125); }), ContainsSubstring("a.mp4: cannot be written: ") && ContainsSubstring(no_mp4_reason()));
+    CHECK_THAT(message_of([&] { write_mp4(folder / "a.mp4", moving_blocks(2, 16, 16), 125); }),
+               ContainsSubstring("a.mp4: cannot be written: ") && ContainsSubstring(no_mp4_reason()));
     CHECK_FALSE(no_mp4_reason().empty());
   } else {
     CHECK(no_mp4_reason().empty());
-    CHECK_THAT(message_of([&] { write_mp4(folder / "a.mp4", moving_blocks(2, 16, 16).to(at::kFloat), 125); }), ContainsSubstring("wanted [F, 1 or 3, Y, X] of u8"));
+    CHECK_THAT(message_of([&] { write_mp4(folder / "a.mp4", moving_blocks(2, 16, 16).to(at::kFloat), 125); }),
+               ContainsSubstring("wanted [F, 1 or 3, Y, X] of u8"));
     CHECK_THAT(message_of([&] { write_mp4(folder / "a.mp4", moving_blocks(2, 16, 16), 0); }), ContainsSubstring("frame_ms is 0 (allowed 1..65535)"));
     CHECK_THAT(message_of([&] { write_mp4(folder / "no/a.mp4", moving_blocks(2, 16, 16), 125); }), ContainsSubstring("no/a.mp4"));
   }

@@ -45,7 +45,7 @@ TEST_CASE("npz round trip of every dtype and shape", "[unit]") {
   }
   const std::string first = read_text_file(folder / "a.npz");
   write_npz(folder / "a.npz", arrays);
-  CHECK(read_text_file(folder / "a.npz") == first);   // equal arrays, equal bytes
+  CHECK(read_text_file(folder / "a.npz") == first);  // equal arrays, equal bytes
 }
 
 TEST_CASE("npz files that numpy wrote", "[golden]") {
@@ -85,8 +85,7 @@ TEST_CASE("damaged npz files are refused in words", "[unit]") {
     write_bytes(file, changed);
     try {
       read_npz(file);
-    } catch (const InputError&) {
-    }
+    } catch (const InputError&) {}
     write_bytes(file, good.substr(0, at));
     CHECK_THROWS_AS(read_npz(file), InputError);
   }

@@ -46,8 +46,7 @@ TEST_CASE("pictures of Pillow are read: grey, RGB, palette, 16 bits, 1 bit, alph
 
 TEST_CASE("pictures and their text survive writing and reading", "[unit]") {
   test::TemporaryFolder folder;
-  const std::map<std::string, std::string> text{
-      {"seed", "7"}, {"note", "größer als 3 < 4"}, {"empty", ""}, {"config", std::string(50'000, 'c')}};
+  const std::map<std::string, std::string> text{{"seed", "7"}, {"note", "größer als 3 < 4"}, {"empty", ""}, {"config", std::string(50'000, 'c')}};
   for (const int64_t channels : {1, 3}) {
     write_png(folder / "a.png", pattern(channels, 33, 65), text);
     std::map<std::string, std::string> read_text;
@@ -106,14 +105,10 @@ TEST_CASE("a header that claims too many pixels is refused before anything is al
     for (int shift = 24; shift >= 0; shift -= 8) text += static_cast<char>(value >> shift & 0xff);
     return text;
   };
-  const auto chunk = [&](const std::string& typed) {
-    return word(static_cast<uint32_t>(typed.size() - 4)) + typed + word(crc(typed));
-  };
+  const auto chunk = [&](const std::string& typed) { return word(static_cast<uint32_t>(typed.size() - 4)) + typed + word(crc(typed)); };
   const auto problem = [&](uint32_t width, uint32_t height) {
     write_file_atomically(folder / "x.png",
-                          "\x89PNG\r\n\x1a\n" +
-                              chunk("IHDR" + word(width) + word(height) + std::string("\x08\0\0\0\0", 5)) +
-                              chunk("IDAT") + chunk("IEND"));
+                          "\x89PNG\r\n\x1a\n" + chunk("IHDR" + word(width) + word(height) + std::string("\x08\0\0\0\0", 5)) + chunk("IDAT") + chunk("IEND"));
     return message_of([&] { read_png(folder / "x.png"); });
   };
   CHECK_THAT(problem(1 << 15, 1 << 14), ContainsSubstring("has 16384 x 32768 pixels, more than 2^28"));
@@ -125,8 +120,7 @@ TEST_CASE("the PNG writer's contract", "[unit]") {
   const auto problem = [](const at::Tensor& image, const std::map<std::string, std::string>& text = {}) {
     return message_of([&] { encode_png(image, text); });
   };
-  CHECK_THAT(problem(at::zeros({2, 4, 4}, at::kByte)),
-             ContainsSubstring("wanted [1 or 3, Y, X] of u8, got [2, 4, 4] of Byte"));
+  CHECK_THAT(problem(at::zeros({2, 4, 4}, at::kByte)), ContainsSubstring("wanted [1 or 3, Y, X] of u8, got [2, 4, 4] of Byte"));
   CHECK_THAT(problem(at::zeros({3, 4, 4})), ContainsSubstring("of Float"));
   CHECK_THAT(problem(at::zeros({3, 0, 4}, at::kByte)), ContainsSubstring("0 x 4 pixels"));
   CHECK_THAT(problem(pattern(1), {{"", "x"}}), ContainsSubstring("'' is not a PNG keyword"));
@@ -153,9 +147,6 @@ TEST_CASE("contact sheets", "[unit]") {
   wild[0][0][0][1] = INFINITY;
   wild[0][0][0][2] = -7;
   CHECK(at::equal(contact_sheet(wild)[0][0], at::tensor({0, 255, 0}, at::kByte)));
-  CHECK_THAT(message_of([] {
-               contact_sheet(at::zeros({2, 2, 4, 4}));
-             }),
-             ContainsSubstring("contact_sheet: wanted a float tensor"));
+  CHECK_THAT(message_of([] { contact_sheet(at::zeros({2, 2, 4, 4})); }), ContainsSubstring("contact_sheet: wanted a float tensor"));
   CHECK_THAT(message_of([] { contact_sheet(at::zeros({2, 1, 4, 4}), -1); }), ContainsSubstring("columns -1"));
 }

@@ -47,13 +47,12 @@ at::Tensor every_value(at::ScalarType dtype) {
 
 TEST_CASE("a file of the Python package is read, every dtype", "[golden]") {
   const SafetensorsFile file(kGolden / "every_dtype.safetensors");
-  const std::map<std::string, at::ScalarType> dtypes{
-      {"F64", at::kDouble},         {"F32", at::kFloat},        {"F16", at::kHalf},
-      {"BF16", at::kBFloat16},      {"I64", at::kLong},         {"I32", at::kInt},
-      {"I16", at::kShort},          {"I8", at::kChar},          {"U64", at::kUInt64},
-      {"U32", at::kUInt32},         {"U16", at::kUInt16},       {"U8", at::kByte},
-      {"BOOL", at::kBool},          {"C64", at::kComplexFloat}, {"F8_E4M3", at::kFloat8_e4m3fn},
-      {"F8_E5M2", at::kFloat8_e5m2}};
+  const std::map<std::string, at::ScalarType> dtypes{{"F64", at::kDouble},         {"F32", at::kFloat},        {"F16", at::kHalf},
+                                                     {"BF16", at::kBFloat16},      {"I64", at::kLong},         {"I32", at::kInt},
+                                                     {"I16", at::kShort},          {"I8", at::kChar},          {"U64", at::kUInt64},
+                                                     {"U32", at::kUInt32},         {"U16", at::kUInt16},       {"U8", at::kByte},
+                                                     {"BOOL", at::kBool},          {"C64", at::kComplexFloat}, {"F8_E4M3", at::kFloat8_e4m3fn},
+                                                     {"F8_E5M2", at::kFloat8_e5m2}};
   for (const auto& [name, dtype] : dtypes) {
     INFO(name);
     const at::Tensor tensor = file.tensor(name);
@@ -72,9 +71,8 @@ TEST_CASE("a file of the Python package is read, every dtype", "[golden]") {
 TEST_CASE("what is written is read back, the same tensors give the same bytes", "[unit]") {
   test::TemporaryFolder folder;
   NamedTensors tensors;
-  for (const auto dtype :
-       {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong, at::kInt, at::kShort, at::kChar, at::kByte,
-        at::kBool, at::kUInt16, at::kUInt32, at::kUInt64, at::kFloat8_e4m3fn, at::kFloat8_e5m2, at::kComplexFloat}) {
+  for (const auto dtype : {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong, at::kInt, at::kShort, at::kChar, at::kByte, at::kBool, at::kUInt16,
+                           at::kUInt32, at::kUInt64, at::kFloat8_e4m3fn, at::kFloat8_e5m2, at::kComplexFloat}) {
     tensors[at::toString(dtype)] = every_value(dtype);
   }
   tensors["Float8_e8m0fnu"] = at::arange(6, at::kByte).view(at::kFloat8_e8m0fnu);
@@ -94,9 +92,7 @@ TEST_CASE("what is written is read back, the same tensors give the same bytes", 
     const at::Tensor& got = read.at(name);
     CHECK(got.scalar_type() == tensor.scalar_type());
     CHECK(got.sizes() == tensor.sizes());
-    if (tensor.dim() > 0 && tensor.numel() > 0) {
-      CHECK(at::equal(got.contiguous().view(at::kByte), tensor.contiguous().view(at::kByte)));
-    }
+    if (tensor.dim() > 0 && tensor.numel() > 0) { CHECK(at::equal(got.contiguous().view(at::kByte), tensor.contiguous().view(at::kByte))); }
   }
   CHECK(read.at("scalar").item<float>() == 2.5);
   CHECK(SafetensorsFile(folder / "a.safetensors").metadata() == metadata);
@@ -153,16 +149,13 @@ TEST_CASE("a sharded checkpoint is read from its index and from its folder", "[g
 
 TEST_CASE("a folder is searched for its one file", "[unit]") {
   test::TemporaryFolder folder;
-  const auto save = [&](const std::string& name, float value) {
-    save_safetensors(folder / name, {{"x", at::scalar_tensor(value)}});
-  };
+  const auto save = [&](const std::string& name, float value) { save_safetensors(folder / name, {{"x", at::scalar_tensor(value)}}); };
   const auto load = [&] { return load_safetensors(folder.path).at("x").item<float>(); };
   CHECK_THAT(message_of(load), ContainsSubstring("holds no safetensors file (looked for diffusion_pytorch_model"));
   save("any.safetensors", 1);
   CHECK(load() == 1);
   save("other.safetensors", 2);
-  CHECK_THAT(message_of(load),
-             ContainsSubstring("holds several candidates: any.safetensors, other.safetensors; name one of them"));
+  CHECK_THAT(message_of(load), ContainsSubstring("holds several candidates: any.safetensors, other.safetensors; name one of them"));
   save("model.safetensors", 3);
   CHECK(load() == 3);
   save("diffusion_pytorch_model.safetensors", 4);
@@ -181,13 +174,11 @@ TEST_CASE("damaged indexes", "[unit]") {
     CHECK_THROWS_AS(load(), InputError);
     return message_of(load);
   };
-  CHECK_THAT(
-      problem(R"({"weight_map":{"x":"one.safetensors","y":"two.safetensors","z":"three.safetensors"}})"),
-      ContainsSubstring("m.index.json: names shards that are missing beside it: three.safetensors, two.safetensors"));
+  CHECK_THAT(problem(R"({"weight_map":{"x":"one.safetensors","y":"two.safetensors","z":"three.safetensors"}})"),
+             ContainsSubstring("m.index.json: names shards that are missing beside it: three.safetensors, two.safetensors"));
   CHECK_THAT(problem(R"({"weight_map":{"x":"one.safetensors","y":"one.safetensors"}})"),
              ContainsSubstring("says that tensor 'y' is in one.safetensors, which does not hold it"));
-  CHECK_THAT(problem(R"({"weight_map":{"x":"one.safetensors","x":"one.safetensors"}})"),
-             ContainsSubstring("the key 'x' appears twice"));
+  CHECK_THAT(problem(R"({"weight_map":{"x":"one.safetensors","x":"one.safetensors"}})"), ContainsSubstring("the key 'x' appears twice"));
   CHECK_THAT(problem(R"({"weight_map":{"x":"../one.safetensors"}})"),
              ContainsSubstring("is '../one.safetensors': wanted the plain name of a file beside the index"));
   CHECK_THAT(problem(R"({"weight_map":{"x":3}})"), ContainsSubstring("weight_map of 'x' is not a file name"));
@@ -197,14 +188,12 @@ TEST_CASE("damaged indexes", "[unit]") {
 }
 
 TEST_CASE("damaged headers", "[unit]") {
-  const auto entry = [](const std::string& name, const std::string& dtype, const std::string& shape,
-                        const std::string& offsets) {
+  const auto entry = [](const std::string& name, const std::string& dtype, const std::string& shape, const std::string& offsets) {
     return "\"" + name + R"(":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}";
   };
   const std::string a = entry("a", "F32", "[2]", "[0,8]");
-  CHECK_THAT(problem_with("{" + a + "}", 7),
-             ContainsSubstring("tensor 'a': data_offsets [0, 8] reach past the end of the "
-                               "file, which has 7 bytes of data; it was cut short"));
+  CHECK_THAT(problem_with("{" + a + "}", 7), ContainsSubstring("tensor 'a': data_offsets [0, 8] reach past the end of the "
+                                                               "file, which has 7 bytes of data; it was cut short"));
   CHECK_THAT(problem_with("{" + a + "}", 9), ContainsSubstring("1 bytes follow the last tensor: the data has 9 bytes, "
                                                                "the header names 8"));
   CHECK_THAT(problem_with("{" + a + "," + a + "}", 8), ContainsSubstring("the name 'a' appears twice"));
@@ -219,37 +208,26 @@ TEST_CASE("damaged headers", "[unit]") {
   CHECK_THAT(problem_with("{" + entry("a", "F32", "[2]", "[8,0]") + "}", 8), ContainsSubstring("[8, 0] run backwards"));
   CHECK_THAT(problem_with("{" + entry("a", "U8", "[4294967296,4294967296]", "[0,0]") + "}", 0),
              ContainsSubstring("tensor 'a': the byte count of shape [4294967296, 4294967296] x U8 overflows"));
-  CHECK_THAT(problem_with("{" + entry("a", "U8", "[0,4294967296,4294967296]", "[0,0]") + "}", 0),
-             ContainsSubstring("overflows"));
+  CHECK_THAT(problem_with("{" + entry("a", "U8", "[0,4294967296,4294967296]", "[0,0]") + "}", 0), ContainsSubstring("overflows"));
   CHECK_THAT(problem_with("{" + entry("a", "U8", "[18446744073709551615]", "[0,0]") + "}", 0),
              ContainsSubstring("the dimension 18446744073709551615 is too large"));
-  CHECK_THAT(problem_with("{" + entry("a", "U8", "[99999999999999999999]", "[0,0]") + "}", 0),
-             ContainsSubstring("which is no integer below 2^64"));
-  CHECK_THAT(problem_with("{" + entry("a", "U8", "[-1]", "[0,0]") + "}", 0),
-             ContainsSubstring("the negative number -1"));
+  CHECK_THAT(problem_with("{" + entry("a", "U8", "[99999999999999999999]", "[0,0]") + "}", 0), ContainsSubstring("which is no integer below 2^64"));
+  CHECK_THAT(problem_with("{" + entry("a", "U8", "[-1]", "[0,0]") + "}", 0), ContainsSubstring("the negative number -1"));
   CHECK_THAT(problem_with("{" + entry("a", "U8", "[1.5]", "[0,1]") + "}", 1), ContainsSubstring("the number 1.5"));
   std::string ones = "1";
   for (int i = 0; i < 64; ++i) ones += ",1";
-  CHECK_THAT(problem_with("{" + entry("a", "U8", "[" + ones + "]", "[0,1]") + "}", 1),
-             ContainsSubstring("has more than 64 dimensions"));
-  CHECK_THAT(problem_with("{" + entry("a", "U8", "[1]", "[0]") + "}", 1),
-             ContainsSubstring("data_offsets has 1 numbers"));
-  CHECK_THAT(problem_with("{" + entry("a", "U8", "[1]", "[0,1,2]") + "}", 1),
-             ContainsSubstring("more than two numbers"));
-  CHECK_THAT(problem_with(R"({"a":{"dtype":"U8","shape":[1]}})", 1),
-             ContainsSubstring("tensor 'a' has no data_offsets"));
+  CHECK_THAT(problem_with("{" + entry("a", "U8", "[" + ones + "]", "[0,1]") + "}", 1), ContainsSubstring("has more than 64 dimensions"));
+  CHECK_THAT(problem_with("{" + entry("a", "U8", "[1]", "[0]") + "}", 1), ContainsSubstring("data_offsets has 1 numbers"));
+  CHECK_THAT(problem_with("{" + entry("a", "U8", "[1]", "[0,1,2]") + "}", 1), ContainsSubstring("more than two numbers"));
+  CHECK_THAT(problem_with(R"({"a":{"dtype":"U8","shape":[1]}})", 1), ContainsSubstring("tensor 'a' has no data_offsets"));
   CHECK_THAT(problem_with(R"({"a":{"dtype":"U8","dtype":"U8"}})", 1), ContainsSubstring("has the key dtype twice"));
   CHECK_THAT(problem_with(R"({"a":{"stride":1}})", 1), ContainsSubstring("tensor 'a' has the unknown key 'stride'"));
-  CHECK_THAT(problem_with(R"({"a":{"dtype":null}})", 1),
-             ContainsSubstring("the header has null in tensor 'a' under 'dtype'"));
-  CHECK_THAT(problem_with(R"({"a":[1]})", 1),
-             ContainsSubstring("the header has an array as tensor 'a', wanted an object"));
+  CHECK_THAT(problem_with(R"({"a":{"dtype":null}})", 1), ContainsSubstring("the header has null in tensor 'a' under 'dtype'"));
+  CHECK_THAT(problem_with(R"({"a":[1]})", 1), ContainsSubstring("the header has an array as tensor 'a', wanted an object"));
   CHECK_THAT(problem_with(R"({"a":{"shape":[[1]]}})", 1), ContainsSubstring("the header has an array"));
   CHECK_THAT(problem_with(R"({"__metadata__":{"k":1}})", 0), ContainsSubstring("in __metadata__, wanted text for 'k'"));
-  CHECK_THAT(problem_with(R"({"__metadata__":{"k":"1","k":"2"}})", 0),
-             ContainsSubstring("metadata key 'k' appears twice"));
-  CHECK_THAT(problem_with(R"({"__metadata__":{},"__metadata__":{}})", 0),
-             ContainsSubstring("'__metadata__' appears twice"));
+  CHECK_THAT(problem_with(R"({"__metadata__":{"k":"1","k":"2"}})", 0), ContainsSubstring("metadata key 'k' appears twice"));
+  CHECK_THAT(problem_with(R"({"__metadata__":{},"__metadata__":{}})", 0), ContainsSubstring("'__metadata__' appears twice"));
   CHECK_THAT(problem_with("{\"a\":", 0), ContainsSubstring("the header is not valid JSON at its byte"));
   CHECK_THAT(problem_with("{\"\xff\":1}", 0), ContainsSubstring("not valid JSON"));
   CHECK_THAT(problem_with("[]", 0), ContainsSubstring("does not start with '{'"));
@@ -267,8 +245,7 @@ TEST_CASE("cut and foreign safetensors files", "[unit]") {
              ContainsSubstring("the header is cut short: it should have 64 bytes, and 4 follow its size"));
   CHECK_THAT(problem("PK\3\4 surely no tensors in here"), ContainsSubstring("is larger than 100000000 bytes"));
   CHECK_THAT(problem(std::string(8, '\xff')), ContainsSubstring("header size 18446744073709551615 is larger"));
-  CHECK_THAT(message_of([&] { SafetensorsFile file(folder / "none.safetensors"); }),
-             ContainsSubstring("none.safetensors: cannot be opened: No such file"));
+  CHECK_THAT(message_of([&] { SafetensorsFile file(folder / "none.safetensors"); }), ContainsSubstring("none.safetensors: cannot be opened: No such file"));
   CHECK_THAT(message_of([&] { SafetensorsFile file(folder.path); }), ContainsSubstring("is not a regular file"));
 
   // Every proper beginning of a good file is refused.
@@ -284,20 +261,16 @@ TEST_CASE("tensors that are not there, and BOOL bytes that are neither 0 nor 1",
   const SafetensorsFile file(file_with(folder, R"({"a":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}})", 3));
   CHECK_FALSE(file.contains("b"));
   CHECK_THAT(message_of([&] { file.tensor("b"); }), ContainsSubstring("holds no tensor 'b'"));
-  CHECK_THAT(message_of([&] { file.tensor("a"); }),
-             ContainsSubstring("tensor 'a' is BOOL, but its byte 2 is neither 0 nor 1"));
+  CHECK_THAT(message_of([&] { file.tensor("a"); }), ContainsSubstring("tensor 'a' is BOOL, but its byte 2 is neither 0 nor 1"));
 }
 
 TEST_CASE("the writer refuses what the format lacks", "[unit]") {
   test::TemporaryFolder folder;
-  const auto save = [&](const NamedTensors& tensors) {
-    return message_of([&] { save_safetensors(folder / "a.safetensors", tensors); });
-  };
+  const auto save = [&](const NamedTensors& tensors) { return message_of([&] { save_safetensors(folder / "a.safetensors", tensors); }); };
   CHECK_THAT(save({{"__metadata__", at::zeros({1})}}), ContainsSubstring("cannot have the name __metadata__"));
   CHECK_THAT(save({{"x", at::zeros({1}, at::kComplexDouble)}}), ContainsSubstring("'x' has the dtype ComplexDouble"));
   CHECK_THAT(save({{"x", at::Tensor()}}), ContainsSubstring("'x' is undefined or sparse"));
   CHECK_THAT(save({{"\xff", at::zeros({1})}}), ContainsSubstring("not UTF-8"));
   CHECK(std::filesystem::is_empty(folder.path));
-  CHECK_THAT(message_of([&] { save_safetensors(folder / "none" / "a.safetensors", {}); }),
-             ContainsSubstring("cannot be created: No such file or directory"));
+  CHECK_THAT(message_of([&] { save_safetensors(folder / "none" / "a.safetensors", {}); }), ContainsSubstring("cannot be created: No such file or directory"));
 }

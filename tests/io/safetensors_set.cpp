@@ -50,7 +50,10 @@ TEST_CASE("tensors are written in pieces", "[unit]") {
   SafetensorsWriter writer(folder / "x.safetensors", specs, {{"format", "pt"}});
   CHECK(writer.order().front() == specs[1]);  // two bytes an element come before one
   writer.write("\1");
-  writer.write(std::string_view("\0\2\0" "abc", 6));
+  writer.write(
+      std::string_view("\0\2\0"
+                       "abc",
+                       6));
   CHECK(!std::filesystem::exists(folder / "x.safetensors"));
   CHECK_THAT(message_of([&] { writer.write("d"); }), ContainsSubstring("x.safetensors: 1 bytes too many"));
   writer.commit();
@@ -108,12 +111,14 @@ TEST_CASE("an index and its shards disagree", "[unit]") {
              ContainsSubstring("tensor 'y' is there twice, in two.safetensors (where weight_map places it) and in one.safetensors"));
   save(folder / "two.safetensors", {"z"});
   index(R"("x": "one.safetensors", "u": "two.safetensors", "v": "two.safetensors", "z": "two.safetensors")");
-  CHECK_THAT(problem_with(folder / "m.safetensors.index.json"), ContainsSubstring("says that tensors 'u', 'v' are in two.safetensors, which does not hold them"));
+  CHECK_THAT(problem_with(folder / "m.safetensors.index.json"),
+             ContainsSubstring("says that tensors 'u', 'v' are in two.safetensors, which does not hold them"));
   index(R"("x": "one.safetensors", "y": "one.safetensors", "z": "two.safetensors")");
   CHECK(SafetensorsSet(folder / "m.safetensors.index.json").num_tensors() == 3);
   const std::string whole = read_text_file(folder / "two.safetensors");
   write_file_atomically(folder / "two.safetensors", whole.substr(0, whole.size() - 1));
-  CHECK_THAT(problem_with(folder / "m.safetensors.index.json"), ContainsSubstring("two.safetensors: tensor 'z': data_offsets [0, 8] reach past the end of the file"));
+  CHECK_THAT(problem_with(folder / "m.safetensors.index.json"),
+             ContainsSubstring("two.safetensors: tensor 'z': data_offsets [0, 8] reach past the end of the file"));
 }
 
 TEST_CASE("a folder takes its name when it is whole", "[unit]") {

@@ -108,8 +108,7 @@ TEST_CASE("ticks are round numbers inside the axis", "[unit]") {
   CHECK(labels(svg::linear_ticks(-0.13, 0.27, 4)) == std::vector<std::string>{"−0.1", "0.0", "0.1", "0.2"});
   CHECK(labels(svg::linear_ticks(1.03, 1.19, 4)) == std::vector<std::string>{"1.05", "1.10", "1.15"});
   CHECK(labels(svg::linear_ticks(0, 3e7, 3)) == std::vector<std::string>{"0", "1·10⁷", "2·10⁷", "3·10⁷"});
-  CHECK(labels(svg::logarithmic_ticks(80, 120000, 8)) ==
-        std::vector<std::string>{"100", "200", "500", "1000", "2000", "5000", "10⁴", "2·10⁴", "5·10⁴", "10⁵"});
+  CHECK(labels(svg::logarithmic_ticks(80, 120000, 8)) == std::vector<std::string>{"100", "200", "500", "1000", "2000", "5000", "10⁴", "2·10⁴", "5·10⁴", "10⁵"});
   CHECK(labels(svg::logarithmic_ticks(1e-6, 1e6, 4)) == std::vector<std::string>{"10⁻⁶", "10⁻³", "1", "1000", "10⁶"});
   for (const double low : {-1e9, -3.3, 0.0, 1e-7, 12345.678}) {
     for (const double length : {1e-8, 0.37, 5.0, 1e4, 1e12}) {
@@ -118,8 +117,7 @@ TEST_CASE("ticks are round numbers inside the axis", "[unit]") {
       INFO(low << " + " << length);
       CHECK(ticks.size() >= 2);
       CHECK(ticks.size() <= 13);
-      for (const auto& tick : ticks)
-        CHECK((tick.value >= low - 1e-6 * length && tick.value <= low + (1 + 1e-6) * length));
+      for (const auto& tick : ticks) CHECK((tick.value >= low - 1e-6 * length && tick.value <= low + (1 + 1e-6) * length));
     }
   }
 }
@@ -154,8 +152,7 @@ TEST_CASE("curves: lines, bands, references, escapes", "[unit]") {
   CHECK(count(svg, "<polyline") == 1);                 // the other curve has no two points in a row
   CHECK(count(svg, "<circle") == 4 + 2);               // few points are marked
   CHECK(count(svg, "stroke-dasharray=\"5 4\"") == 2);  // the reference and its legend
-  for (const char* label : {">DTS<", ">best of N<", ">exact<", ">NFE<", ">log reward<", ">10<", ">100<"})
-    CHECK_THAT(svg, ContainsSubstring(label));
+  for (const char* label : {">DTS<", ">best of N<", ">exact<", ">NFE<", ">log reward<", ">10<", ">100<"}) CHECK_THAT(svg, ContainsSubstring(label));
 }
 
 TEST_CASE("long curves stay small and keep their extremes", "[unit]") {
@@ -172,13 +169,10 @@ TEST_CASE("long curves stay small and keep their extremes", "[unit]") {
   check_well_formed(svg);
   CHECK(svg.size() < 120'000);
   // The spike reaches almost to the top of the plot: the smallest y of the line.
-  const std::string line =
-      svg.substr(svg.find("<polyline points=\""),
-                 svg.find("\" fill=\"none\"", svg.find("<polyline")) - svg.find("<polyline points=\""));
+  const std::string line = svg.substr(svg.find("<polyline points=\""), svg.find("\" fill=\"none\"", svg.find("<polyline")) - svg.find("<polyline points=\""));
   static const std::regex kPoint(R"(([0-9.]+),([0-9.]+))");
   double top = 1e9;
-  for (std::sregex_iterator point(line.begin(), line.end(), kPoint), end; point != end; ++point)
-    top = std::min(top, std::stod((*point)[2]));
+  for (std::sregex_iterator point(line.begin(), line.end(), kPoint), end; point != end; ++point) top = std::min(top, std::stod((*point)[2]));
   CHECK(top < 60);
 }
 
@@ -202,8 +196,7 @@ TEST_CASE("bars: one a value, none for NaN, below the axis for negative values",
   CHECK(count(svg, "<rect") == 1 + 2 + 3);  // paper, legend, bars
   CHECK_THAT(svg, ContainsSubstring(">−2<"));
   figure.series[0].second.pop_back();
-  CHECK_THAT(message_of([&] { bars_svg(figure); }),
-             ContainsSubstring("series 'DTS' has 1 values, wanted one for each of 2 groups"));
+  CHECK_THAT(message_of([&] { bars_svg(figure); }), ContainsSubstring("series 'DTS' has 1 values, wanted one for each of 2 groups"));
   figure.groups.assign(30, "a rather long name of a group");
   figure.series = {{"x", std::vector<double>(30, 1.0)}};
   const std::string slanted = bars_svg(figure);
@@ -223,21 +216,21 @@ TEST_CASE("curves in colours of their own, events and a bar of colours", "[unit]
   CHECK(count(svg, scale_colour(0.5 / 33)) == 1);
   figure.vertical_lines.clear();
   figure.colour_bar = {};
-  CHECK(count(curves_svg(figure), "<rect") == 1);   // the ground alone
+  CHECK(count(curves_svg(figure), "<rect") == 1);  // the ground alone
 }
 
 TEST_CASE("heat maps: one cell a number, none where there is no number", "[unit]") {
   HeatMapFigure figure;
   figure.x = {100, 200, 400};
   figure.y = {{0, 0.5}, {0.5, 1}};
-  figure.values = {{0.001, 0.1, 10}, {kNan, 0, 1}};   // 0 has no place among logarithms
+  figure.values = {{0.001, 0.1, 10}, {kNan, 0, 1}};  // 0 has no place among logarithms
   figure.value_label = "error";
   const std::string svg = heat_map_svg(figure);
   check_well_formed(svg);
   CHECK(count(svg, "<title>") == 4);
   CHECK_THAT(svg, ContainsSubstring("<title>100: 0.001</title>") && ContainsSubstring(">error<") && ContainsSubstring(">10<"));
   CHECK(count(svg, scale_colour(0)) == 1);
-  CHECK(count(svg, scale_colour(0.5)) >= 1);   // 0.1, half way between 0.001 and 10
+  CHECK(count(svg, scale_colour(0.5)) >= 1);  // 0.1, half way between 0.001 and 10
   figure.logarithmic = false;
   CHECK(count(heat_map_svg(figure), "<title>") == 5);
   figure.x = {5};

@@ -83,7 +83,8 @@ TEST_CASE("what is no CIFAR ResNet is refused", "[unit]") {
   CHECK(message_of([] { CifarResNetImpl({21, 10}); }) == "CifarResNet: depth is 21, wanted 6 n + 2 (20, 32, 44, 56, 110)");
   CHECK(message_of([] { CifarResNetImpl({8, 10}).logits(at::zeros({1, 1, 32, 32})); }) == "CifarResNet: x is [1, 1, 32, 32], wanted [B, 3, 32, 32]");
   const std::string file = "tests/golden/models/digits_unet_input.safetensors";
-  CHECK_THAT(message_of([&] { load_classifier(file, at::kCPU); }), ContainsSubstring(file + ": these are not the weights of a CifarResNet (wanted layer1.0.conv1.weight"));
+  CHECK_THAT(message_of([&] { load_classifier(file, at::kCPU); }),
+             ContainsSubstring(file + ": these are not the weights of a CifarResNet (wanted layer1.0.conv1.weight"));
   TemporaryFolder folder;
   NamedTensors weights = named_weights(CifarResNetImpl({8, 10}));
   weights.erase("bn1.running_var");

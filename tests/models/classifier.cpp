@@ -45,12 +45,11 @@ TEST_CASE("the guide has the paper's layers", "[golden]") {
 
 TEST_CASE("the judge is built differently and small", "[golden]") {
   const auto judge = make_classifier("DigitJudge");
-  CHECK(
-      names_and_shapes(judge->module()) ==
-      "convs.0.bias 16\nconvs.0.weight 16 1 3 3\nconvs.1.bias 32\nconvs.1.weight 32 16 3 3\nconvs.2.bias 32\n"
-      "convs.2.weight 32 32 3 3\nconvs.3.bias 64\nconvs.3.weight 64 32 3 3\nconvs.4.bias 64\nconvs.4.weight 64 64 3 3\n"
-      "linear.bias 10\nlinear.weight 10 64\nnorms.0.bias 16\nnorms.0.weight 16\nnorms.1.bias 32\nnorms.1.weight 32\n"
-      "norms.2.bias 32\nnorms.2.weight 32\nnorms.3.bias 64\nnorms.3.weight 64\nnorms.4.bias 64\nnorms.4.weight 64\n");
+  CHECK(names_and_shapes(judge->module()) ==
+        "convs.0.bias 16\nconvs.0.weight 16 1 3 3\nconvs.1.bias 32\nconvs.1.weight 32 16 3 3\nconvs.2.bias 32\n"
+        "convs.2.weight 32 32 3 3\nconvs.3.bias 64\nconvs.3.weight 64 32 3 3\nconvs.4.bias 64\nconvs.4.weight 64 64 3 3\n"
+        "linear.bias 10\nlinear.weight 10 64\nnorms.0.bias 16\nnorms.0.weight 16\nnorms.1.bias 32\nnorms.1.weight 32\n"
+        "norms.2.bias 32\nnorms.2.weight 32\nnorms.3.bias 64\nnorms.3.weight 64\nnorms.4.bias 64\nnorms.4.weight 64\n");
   CHECK(judge->num_features() == 64);
   const test::TemporaryFolder folder;
   judge->save(folder.path, at::kHalf);
@@ -78,23 +77,16 @@ TEST_CASE("classifiers save, load by class name and pass gradients to x", "[unit
 }
 
 TEST_CASE("what is no classifier is refused by name", "[unit]") {
-  CHECK(message_of([] { make_classifier("ResNet"); }) ==
-        "ResNet is not a classifier; linden has DigitClassifier, DigitJudge and CifarResNet");
-  CHECK(message_of([] {
-          load_classifier("configs/models/digits_unet", at::kCPU);
-        }).find("config.json: UNet2DModel is not a classifier") != std::string::npos);
+  CHECK(message_of([] { make_classifier("ResNet"); }) == "ResNet is not a classifier; linden has DigitClassifier, DigitJudge and CifarResNet");
+  CHECK(message_of([] { load_classifier("configs/models/digits_unet", at::kCPU); }).find("config.json: UNet2DModel is not a classifier") != std::string::npos);
   const auto guide = make_classifier("DigitClassifier");
-  CHECK(message_of([&] {
-          guide->logits(at::zeros({1, 1, 28, 28}));
-        }) == "DigitClassifier: x is [1, 1, 28, 28], wanted [B, 1, 32, 32]");
+  CHECK(message_of([&] { guide->logits(at::zeros({1, 1, 28, 28})); }) == "DigitClassifier: x is [1, 1, 28, 28], wanted [B, 1, 32, 32]");
   const test::TemporaryFolder folder;
   write_file_atomically(folder / "config.json", R"({"_class_name": "DigitClassifier", "image_size": 30})");
-  CHECK(message_of([&] { load_classifier(folder.path, at::kCPU, "formula:1"); }) ==
-        "DigitClassifier: image_size is 30, wanted a multiple of 4");
+  CHECK(message_of([&] { load_classifier(folder.path, at::kCPU, "formula:1"); }) == "DigitClassifier: image_size is 30, wanted a multiple of 4");
   write_file_atomically(folder / "config.json", R"({"_class_name": "DigitJudge", "norm_groups": 5})");
-  CHECK(message_of([&] {
-          load_classifier(folder.path, at::kCPU, "formula:1");
-        }).find("channels has 16, which does not split into norm_groups = 5") != std::string::npos);
+  CHECK(message_of([&] { load_classifier(folder.path, at::kCPU, "formula:1"); }).find("channels has 16, which does not split into norm_groups = 5") !=
+        std::string::npos);
   write_file_atomically(folder / "config.json", R"({"_class_name": "DigitJudge", "strides": [1]})");
   CHECK(message_of([&] { load_classifier(folder.path, at::kCPU, "formula:1"); }) ==
         "DigitJudge: channels has 5 entries and strides 1, wanted one a convolution in each");
@@ -129,10 +121,8 @@ TEST_CASE("priors are made from JSON by type", "[unit]") {
   const Prior unet = load_prior(UNet2DPriorConfig{"configs/models/digits_unet", "formula:0"}, at::kCPU);
   CHECK(unet.schedule.num_train_steps() == 1000);
   CHECK(unet.network->shape() == std::vector<int64_t>{1, 32, 32});
-  CHECK(message_of([&] { load_prior(read("unet2d"), at::kCPU); }).find("prior of type unet2d: folder is empty") !=
-        std::string::npos);
-  CHECK(message_of([&] { load_prior(read("mlp"), at::kCPU); }).find("prior of type mlp: folder is empty") !=
-        std::string::npos);
+  CHECK(message_of([&] { load_prior(read("unet2d"), at::kCPU); }).find("prior of type unet2d: folder is empty") != std::string::npos);
+  CHECK(message_of([&] { load_prior(read("mlp"), at::kCPU); }).find("prior of type mlp: folder is empty") != std::string::npos);
 }
 
 TEST_CASE("gradients of a frozen prior flow to x", "[unit]") {

@@ -21,8 +21,7 @@ std::vector<double> toy_alpha_bar() { return NoiseSchedule(toy_schedule()).alpha
 
 // Both priors of the toys.
 std::vector<std::shared_ptr<ClosedFormPrior>> priors() {
-  return {std::make_shared<GaussianMixture>(ring_of_modes(), toy_alpha_bar()),
-          std::make_shared<Checkerboard>(toy_alpha_bar())};
+  return {std::make_shared<GaussianMixture>(ring_of_modes(), toy_alpha_bar()), std::make_shared<Checkerboard>(toy_alpha_bar())};
 }
 
 // Noisy points at timesteps spread over the schedule, some of them far outside the data. fp64.
@@ -54,8 +53,7 @@ TEST_CASE("the noise prediction is the score of the noisy density", "[truth]") {
     CHECK(largest((looped - composed) / scale) < 1e-9);
     const at::Tensor single = prior->predict_noise(points.to(at::kFloat), t);
     CHECK(single.scalar_type() == at::kFloat);
-    CHECK(largest((single.to(at::kDouble) - prior->predict_noise(points.to(at::kFloat).to(at::kDouble), t)) / scale) <
-          1e-6);
+    CHECK(largest((single.to(at::kDouble) - prior->predict_noise(points.to(at::kFloat).to(at::kDouble), t)) / scale) < 1e-6);
   }
 }
 
@@ -66,9 +64,8 @@ TEST_CASE("the noise prediction is differentiable", "[truth]") {
     const at::Tensor direction = at::ones_like(points);
     const at::Tensor gradient = torch::autograd::grad({prior->predict_noise(x, t).sin().sum(1).sum()}, {x})[0];
     const double step = 1e-6;
-    const at::Tensor numeric = (prior->predict_noise(points + step * direction, t).sin().sum(1) -
-                                prior->predict_noise(points - step * direction, t).sin().sum(1)) /
-                               (2 * step);
+    const at::Tensor numeric =
+        (prior->predict_noise(points + step * direction, t).sin().sum(1) - prior->predict_noise(points - step * direction, t).sin().sum(1)) / (2 * step);
     const at::Tensor analytic = gradient.sum(1);
     CHECK(largest((analytic - numeric) / (analytic.abs() + 1)) < 1e-5);
   }
@@ -106,8 +103,7 @@ TEST_CASE("the noise prediction is the mean noise given x_t, on average", "[trut
     for (const int64_t step : {5, 40, 90}) {
       const double alpha_bar = toy_alpha_bar()[step];
       at::Tensor noise = at::empty({n, 2}, at::kFloat);
-      fill_normal(1, Purpose::kEvaluation, 7, static_cast<uint32_t>(step),
-                  {noise.mutable_data_ptr<float>(), static_cast<size_t>(2 * n)});
+      fill_normal(1, Purpose::kEvaluation, 7, static_cast<uint32_t>(step), {noise.mutable_data_ptr<float>(), static_cast<size_t>(2 * n)});
       const at::Tensor x = std::sqrt(alpha_bar) * prior->sample(n, 11) + std::sqrt(1 - alpha_bar) * noise;
       const at::Tensor predicted = prior->predict_noise(x, at::full({n}, step, at::kLong));
       const at::Tensor gap = ((noise - predicted) * x.sin()).mean(0);
@@ -201,8 +197,7 @@ TEST_CASE("a call at batch one takes microseconds", "[unit]") {
     for (int round = 0; round < 20; ++round) {
       const auto start = std::chrono::steady_clock::now();
       for (int i = 0; i < 500; ++i) prior->predict_noise(x, t);
-      best = std::min(
-          best, std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count() / 500);
+      best = std::min(best, std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count() / 500);
     }
     UNSCOPED_INFO("microseconds a call: " << best);
     CHECK(best < 10);
@@ -212,17 +207,9 @@ TEST_CASE("a call at batch one takes microseconds", "[unit]") {
 TEST_CASE("closed forms refuse what they cannot take", "[unit]") {
   GaussianMixture prior(ring_of_modes(), toy_alpha_bar());
   const at::Tensor t = at::zeros({1}, at::kLong);
-  CHECK(test::message_of([&] {
-          prior.predict_noise(at::zeros({1, 3}), t);
-        }).find("x is [1, 3] and timesteps [1]") != std::string::npos);
-  CHECK(test::message_of([&] {
-          prior.predict_noise(at::zeros({1, 2}), t + 100);
-        }).find("timestep 100 in row 0, allowed 0..99") != std::string::npos);
+  CHECK(test::message_of([&] { prior.predict_noise(at::zeros({1, 3}), t); }).find("x is [1, 3] and timesteps [1]") != std::string::npos);
+  CHECK(test::message_of([&] { prior.predict_noise(at::zeros({1, 2}), t + 100); }).find("timestep 100 in row 0, allowed 0..99") != std::string::npos);
   CHECK(test::message_of([&] { GaussianMixture(ring_of_modes(), {}); }).find("table is empty") != std::string::npos);
-  CHECK(test::message_of([&] {
-          GaussianMixture(ring_of_modes(65), toy_alpha_bar());
-        }).find("65 modes, allowed 1..64") != std::string::npos);
-  CHECK(test::message_of([&] {
-          MixtureReward(ring_of_modes(), {1, 2});
-        }).find("2 weights for 8 modes") != std::string::npos);
+  CHECK(test::message_of([&] { GaussianMixture(ring_of_modes(65), toy_alpha_bar()); }).find("65 modes, allowed 1..64") != std::string::npos);
+  CHECK(test::message_of([&] { MixtureReward(ring_of_modes(), {1, 2}); }).find("2 weights for 8 modes") != std::string::npos);
 }

@@ -19,8 +19,8 @@ using namespace linden;
 namespace {
 
 const std::vector<PriorConfig> kPriors = {UNet2DPriorConfig{"configs/models/digits_unet", "formula:5"},
-                                          UNet2DPriorConfig{"configs/models/cifar10_unet", "formula:3"},
-                                          GaussianMixturePriorConfig{}, CheckerboardPriorConfig{}};
+                                          UNet2DPriorConfig{"configs/models/cifar10_unet", "formula:3"}, GaussianMixturePriorConfig{},
+                                          CheckerboardPriorConfig{}};
 
 at::Tensor noisy_batch(const NoisePredictor& network, int64_t rows) {
   std::vector<int64_t> sizes = network.shape();
@@ -28,9 +28,7 @@ at::Tensor noisy_batch(const NoisePredictor& network, int64_t rows) {
   return at::randn(sizes);
 }
 
-double relative_error(const at::Tensor& got, const at::Tensor& wanted) {
-  return ((got.cpu() - wanted).norm() / wanted.norm()).item<double>();
-}
+double relative_error(const at::Tensor& got, const at::Tensor& wanted) { return ((got.cpu() - wanted).norm() / wanted.norm()).item<double>(); }
 
 }  // namespace
 

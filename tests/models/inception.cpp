@@ -65,8 +65,9 @@ TEST_CASE("what is no Inception weight file is refused, with the way to get one"
   const std::string pickle = (folder / kPickle).string(), safetensors = (folder / "pt_inception-2015-12-05-6726825d.safetensors").string();
   CHECK(message_of([&] { load_inception(pickle, at::kCPU); }) ==
         pickle + ": a PyTorch pickle, which linden does not read. Turn it into safetensors once: scripts/convert_inception " + pickle + " " + safetensors);
-  const std::string way = "scripts/convert_inception makes it from pytorch-fid's weights (pt_inception-2015-12-05-6726825d.pth of "
-                          "github.com/mseitzer/pytorch-fid, release fid_weights)";
+  const std::string way =
+      "scripts/convert_inception makes it from pytorch-fid's weights (pt_inception-2015-12-05-6726825d.pth of "
+      "github.com/mseitzer/pytorch-fid, release fid_weights)";
   CHECK(message_of([&] { load_inception(safetensors, at::kCPU); }) == safetensors + ": there is no such file of Inception weights; " + way);
 
   // One misshaped, one missing, one surplus: all are named.
@@ -79,7 +80,7 @@ TEST_CASE("what is no Inception weight file is refused, with the way to get one"
   tensors["Conv2d_1a_3x3.conv.weight"] = at::zeros({32, 1, 3, 3});
   tensors["AuxLogits.fc.bias"] = at::zeros({1000});
   for (auto& [name, tensor] : tensors) {
-    if (tensor.numel() > 200000) tensor = at::zeros({1});   // keeps the file small; each is named, too
+    if (tensor.numel() > 200000) tensor = at::zeros({1});  // keeps the file small; each is named, too
   }
   save_safetensors(safetensors, tensors);
   const std::string message = message_of([&] { load_inception(safetensors, at::kCPU); });

@@ -69,8 +69,7 @@ TEST_CASE("an fp16 folder loads as fp32", "[unit]") {
   const TemporaryFolder folder;
   const UNet2D unet = tiny_unet();
   save_model_folder(folder.path, *unet, unet->config(), at::kHalf);
-  CHECK(SafetensorsFile(folder / "diffusion_pytorch_model.safetensors").tensor("conv_in.weight").scalar_type() ==
-        at::kHalf);
+  CHECK(SafetensorsFile(folder / "diffusion_pytorch_model.safetensors").tensor("conv_in.weight").scalar_type() == at::kHalf);
   const UNet2D loaded = load_unet2d(folder.path);
   for (const auto& [name, tensor] : named_weights(*loaded)) {
     CHECK(tensor.scalar_type() == at::kFloat);
@@ -85,10 +84,8 @@ TEST_CASE("old attention names and 1x1 convolutions are accepted", "[unit]") {
   for (const auto& [name, tensor] : named_weights(*unet)) {
     std::string old_name = name;
     at::Tensor old_tensor = tensor.detach().clone();
-    for (const auto& [now, before] : {std::pair<std::string, std::string>{".to_q.", ".query."},
-                                      {".to_k.", ".key."},
-                                      {".to_v.", ".value."},
-                                      {".to_out.0.", ".proj_attn."}}) {
+    for (const auto& [now, before] :
+         {std::pair<std::string, std::string>{".to_q.", ".query."}, {".to_k.", ".key."}, {".to_v.", ".value."}, {".to_out.0.", ".proj_attn."}}) {
       const auto found = name.find(now);
       if (found == std::string::npos) continue;
       old_name.replace(found, now.size(), before);
@@ -127,8 +124,7 @@ TEST_CASE("a name in both spellings is one too many", "[unit]") {
   UNet2D unet = tiny_unet();
   NamedTensors tensors = named_weights(*unet);
   tensors["mid_block.attentions.0.query.bias"] = at::zeros({8});
-  CHECK(has(message_of([&] { load_weights(*unet, tensors, "both"); }),
-            "1 that the model does not have:\n    mid_block.attentions.0."));
+  CHECK(has(message_of([&] { load_weights(*unet, tensors, "both"); }), "1 that the model does not have:\n    mid_block.attentions.0."));
 }
 
 TEST_CASE("weights are found under the usual names, or the message says where it looked", "[unit]") {
@@ -142,8 +138,7 @@ TEST_CASE("weights are found under the usual names, or the message says where it
     CHECK(equal_weights(*load_unet2d(other.path), *unet));
   }
   std::filesystem::remove(folder / "diffusion_pytorch_model.safetensors");
-  CHECK(has(message_of([&] { load_unet2d(folder.path); }),
-            "there are no weights (diffusion_pytorch_model.safetensors or model.safetensors"));
+  CHECK(has(message_of([&] { load_unet2d(folder.path); }), "there are no weights (diffusion_pytorch_model.safetensors or model.safetensors"));
   CHECK(equal_weights(*load_unet2d(folder.path, "formula:1"), *unet));
 }
 
@@ -164,13 +159,11 @@ TEST_CASE("a folder that is no model folder is named", "[unit]") {
 TEST_CASE("a value or key that linden does not have is named with its file", "[unit]") {
   const TemporaryFolder folder;
   const auto message = [&](const std::string& key_and_value) {
-    write_file_atomically(folder / "config.json",
-                          R"({"_class_name": "UNet2DModel", "_diffusers_version": "0.1.0", )" + key_and_value + "}");
+    write_file_atomically(folder / "config.json", R"({"_class_name": "UNet2DModel", "_diffusers_version": "0.1.0", )" + key_and_value + "}");
     return message_of([&] { read_model_config<UNet2DConfig>(folder.path); });
   };
   CHECK(message(R"("sample_size": 32)").empty());
-  CHECK(has(message(R"("time_embedding_type": "fourier")"),
-            "config.json: time_embedding_type is \"fourier\", allowed: positional"));
+  CHECK(has(message(R"("time_embedding_type": "fourier")"), "config.json: time_embedding_type is \"fourier\", allowed: positional"));
   CHECK(has(message(R"("down_block_types": ["SkipDownBlock2D"])"), "down_block_types"));
   CHECK(has(message(R"("num_class_embeds": 10)"), "num_class_embeds is 10"));
   CHECK(has(message(R"("norm_num_groups": null)"), "norm_num_groups is null, wanted an integer"));
@@ -193,8 +186,7 @@ TEST_CASE("the noise schedule is read from beside the model or from the pipeline
     CHECK(schedule.beta_start == 0.00085);
   }
   write_file_atomically(unet / "scheduler_config.json", R"({"prediction_type": "v_prediction"})");
-  CHECK(has(message_of([&] { read_scheduler_config(unet); }),
-            "prediction_type is \"v_prediction\", and linden has only \"epsilon\""));
+  CHECK(has(message_of([&] { read_scheduler_config(unet); }), "prediction_type is \"v_prediction\", and linden has only \"epsilon\""));
   write_file_atomically(unet / "scheduler_config.json", R"({"beta_schedule": "squaredcos_cap_v2"})");
   CHECK(has(message_of([&] { read_scheduler_config(unet); }), "beta_schedule is \"squaredcos_cap_v2\", allowed"));
 }
@@ -222,8 +214,6 @@ TEST_CASE("formula weights have the promised spread", "[unit]") {
 
 TEST_CASE("a seed of formula weights that is no seed is refused", "[unit]") {
   CHECK(formula_seed("formula:18446744073709551615") == UINT64_MAX);
-  for (const char* bad :
-       {"formula:", "formula:x", "formula:-1", "formula:1.5", "file", "", "formula:99999999999999999999"})
-    CHECK(has(message_of([&] { formula_seed(bad); }),
-              "wanted \"folder\" (the folder's weight file) or \"formula:SEED\""));
+  for (const char* bad : {"formula:", "formula:x", "formula:-1", "formula:1.5", "file", "", "formula:99999999999999999999"})
+    CHECK(has(message_of([&] { formula_seed(bad); }), "wanted \"folder\" (the folder's weight file) or \"formula:SEED\""));
 }

@@ -41,9 +41,7 @@ UNet2D golden_unet(const std::string& layout) {
   return unet;
 }
 
-double relative_error(const at::Tensor& got, const at::Tensor& wanted) {
-  return ((got - wanted).norm() / wanted.norm()).item<double>();
-}
+double relative_error(const at::Tensor& got, const at::Tensor& wanted) { return ((got - wanted).norm() / wanted.norm()).item<double>(); }
 
 void check_against_reference(const std::string& layout) {
   at::NoGradGuard no_grad;
@@ -52,8 +50,7 @@ void check_against_reference(const std::string& layout) {
   UNet2D unet = golden_unet(layout);
   NamedTensors got;
   {
-    TraceSession session(
-        [&](const std::string& name, const at::Tensor& tensor) { got["trace." + name] = tensor.clone(); });
+    TraceSession session([&](const std::string& name, const at::Tensor& tensor) { got["trace." + name] = tensor.clone(); });
     got["sample"] = unet(input.at("sample"), input.at("timestep"));
   }
   for (const auto& [name, tensor] : wanted) {
@@ -81,9 +78,7 @@ std::string key_list(const torch::nn::Module& module) {
 
 TEST_CASE("the CIFAR-10 U-Net equals the reference library", "[golden]") { check_against_reference("cifar10"); }
 TEST_CASE("the digits U-Net equals the reference library", "[golden]") { check_against_reference("digits"); }
-TEST_CASE("a U-Net with every other option equals the reference library", "[golden]") {
-  check_against_reference("small");
-}
+TEST_CASE("a U-Net with every other option equals the reference library", "[golden]") { check_against_reference("small"); }
 
 TEST_CASE("state dict names and shapes are the reference's", "[golden]") {
   for (const std::string layout : {"cifar10", "digits", "small"}) {
@@ -123,17 +118,14 @@ TEST_CASE("gradients of the U-Net with respect to its input are right", "[truth]
   unet(sample, input.at("timestep")).sin().sum().backward();
   at::NoGradGuard no_grad;
   const double step = 1e-5;
-  const auto value = [&](double amount) {
-    return unet(sample + amount * direction, input.at("timestep")).sin().sum().item<double>();
-  };
+  const auto value = [&](double amount) { return unet(sample + amount * direction, input.at("timestep")).sin().sum().item<double>(); };
   const double numeric = (value(step) - value(-step)) / (2 * step);
   CHECK(std::abs((sample.grad() * direction).sum().item<double>() - numeric) < 1e-6 * std::abs(numeric));
 }
 
 TEST_CASE("the predictor of a U-Net follows rows, not batches", "[unit]") {
   at::NoGradGuard no_grad;
-  const std::shared_ptr<NoisePredictor> predictor =
-      unet2d_predictor(load_unet2d("configs/models/digits_unet", "formula:1"), at::kCPU);
+  const std::shared_ptr<NoisePredictor> predictor = unet2d_predictor(load_unet2d("configs/models/digits_unet", "formula:1"), at::kCPU);
   CHECK(predictor->shape() == std::vector<int64_t>{1, 32, 32});
   const at::Tensor x = at::randn({3, 1, 32, 32});
   const at::Tensor t = at::tensor({0, 500, 999}, at::kLong);
@@ -156,9 +148,8 @@ TEST_CASE("traces carry the reference's module names", "[unit]") {
   }
   CHECK_FALSE(tracing());
   for (const char* name :
-       {"time_proj", "time_embedding", "conv_in", "down_blocks.0", "down_blocks.0.resnets.1",
-        "down_blocks.0.attentions.0", "down_blocks.0.downsamplers.0", "mid_block", "mid_block.resnets.1",
-        "mid_block.attentions.0", "up_blocks.1.resnets.2", "up_blocks.0.upsamplers.0", "conv_act", "conv_out"})
+       {"time_proj", "time_embedding", "conv_in", "down_blocks.0", "down_blocks.0.resnets.1", "down_blocks.0.attentions.0", "down_blocks.0.downsamplers.0",
+        "mid_block", "mid_block.resnets.1", "mid_block.attentions.0", "up_blocks.1.resnets.2", "up_blocks.0.upsamplers.0", "conv_act", "conv_out"})
     CHECK(names.contains(name));
 }
 
@@ -168,8 +159,7 @@ TEST_CASE("a U-Net config that does not hold together is refused", "[unit]") {
   CHECK(test::message_of([&] { UNet2D{config}; }).find("up_block_types 1; wanted one a level") != std::string::npos);
   config = golden_config("small");
   config.norm_num_groups = 3;
-  CHECK(test::message_of([&] { UNet2D{config}; }).find("8, which does not split into norm_num_groups = 3") !=
-        std::string::npos);
+  CHECK(test::message_of([&] { UNet2D{config}; }).find("8, which does not split into norm_num_groups = 3") != std::string::npos);
   config = golden_config("small");
   config.attention_head_dim = 5;
   CHECK(test::message_of([&] { UNet2D{config}; }).find("attention_head_dim = 5") != std::string::npos);
@@ -187,7 +177,5 @@ TEST_CASE("a sample of the wrong shape is refused", "[unit]") {
   CHECK(test::message_of([&] {
           unet(at::zeros({1, 2, 11, 12}), t);
         }).find("sample is [1, 2, 11, 12], wanted [B, 2, Y, X] with Y and X multiples of 2") != std::string::npos);
-  CHECK(test::message_of([&] {
-          unet(at::zeros({2, 2, 12, 12}), t);
-        }).find("timestep is [1], wanted [2]") != std::string::npos);
+  CHECK(test::message_of([&] { unet(at::zeros({2, 2, 12, 12}), t); }).find("timestep is [1], wanted [2]") != std::string::npos);
 }

@@ -70,8 +70,7 @@ void check_against_reference(const std::string& name) {
   (got.at("sample") * uniform("cotangent", got.at("sample").sizes(), golden.seed)).sum().backward();
   check_gradient("hidden_states", golden.latents.grad(), golden.wanted.at("gradient.hidden_states"), golden.seed);
   check_gradient("encoder_hidden_states", golden.text.grad(), golden.wanted.at("gradient.encoder_hidden_states"), golden.seed);
-  for (const auto& item : model->named_parameters())
-    check_gradient(item.key(), item.value().grad(), golden.wanted.at("gradient." + item.key()), golden.seed);
+  for (const auto& item : model->named_parameters()) check_gradient(item.key(), item.value().grad(), golden.wanted.at("gradient." + item.key()), golden.seed);
 
   const at::NoGradGuard no_grad;
   model->to(at::kBFloat16);

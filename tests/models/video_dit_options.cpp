@@ -88,7 +88,8 @@ std::vector<at::Tensor> output_and_gradients(VideoDit& model, const VideoCase& c
 
 TEST_CASE("every attention kind and feature map runs forward and backward", "[unit]") {
   for (const std::string kind : {"linear", "gated"}) {
-    for (const FeatureMapConfig& map : {FeatureMapConfig(HedgehogMapConfig{}), FeatureMapConfig(Taylor2MapConfig{1e-12, 5}), FeatureMapConfig(ReluMapConfig{})}) {
+    for (const FeatureMapConfig& map :
+         {FeatureMapConfig(HedgehogMapConfig{}), FeatureMapConfig(Taylor2MapConfig{1e-12, 5}), FeatureMapConfig(ReluMapConfig{})}) {
       INFO(kind << " " << feature_map_name(map));
       const VideoCase c = tiny_case({"softmax", kind, "softmax"}, map);
       VideoDit model = make_video_dit(c.config, 1);
@@ -243,7 +244,8 @@ TEST_CASE("a video transformer's folder reads back, and names our keys only wher
     save_model_folder(folder.path, *model, c->config);
     CHECK(std::filesystem::exists(folder / "diffusion_pytorch_model.safetensors"));
     const std::string text = read_text_file(folder / "config.json");
-    CHECK_THAT(text, ContainsSubstring("\"_class_name\": \"WanTransformer3DModel\"") && ContainsSubstring("\"image_dim\": null") && !ContainsSubstring("text_len"));
+    CHECK_THAT(text,
+               ContainsSubstring("\"_class_name\": \"WanTransformer3DModel\"") && ContainsSubstring("\"image_dim\": null") && !ContainsSubstring("text_len"));
     CHECK((text.find("\"attention\"") != std::string::npos) == (c == &mixed));
     CHECK((text.find("\"feature_map\"") != std::string::npos) == (c == &mixed));
     VideoDit read = load_video_dit(folder.path);
@@ -280,7 +282,8 @@ TEST_CASE("a video transformer says what does not fit", "[unit]") {
   };
   refuses({1, 4, 1, 7, 4}, {1}, {1, 2, 24}, "latents have 7 rows, wanted a multiple of the patch's 2; crop or pad the video");
   refuses({1, 4, 1, 4, 5}, {1}, {1, 2, 24}, "latents have 5 columns, wanted a multiple of the patch's 2");
-  refuses({1, 4, 6, 4, 4}, {1}, {1, 2, 24}, "latents have 6 frames, which is 6 patches; the rotary embedding has rope_max_seq_len = 5; take a smaller video or raise the key");
+  refuses({1, 4, 6, 4, 4}, {1}, {1, 2, 24},
+          "latents have 6 frames, which is 6 patches; the rotary embedding has rope_max_seq_len = 5; take a smaller video or raise the key");
   refuses({1, 4, 1, 12, 4}, {1}, {1, 2, 24}, "latents have 12 rows, which is 6 patches");
   refuses({1, 4, 1, 4, 12}, {1}, {1, 2, 24}, "latents have 12 columns, which is 6 patches");
   refuses({1, 4, 0, 4, 4}, {1}, {1, 2, 24}, "latents have 0 frames");

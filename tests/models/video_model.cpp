@@ -46,18 +46,20 @@ TEST_CASE("a learned table of words: captions, the empty one, and what it does n
   const std::vector<std::string> captions = {"a up", ""};
   const at::Tensor text = encoder.encode(captions);
   CHECK(text.sizes() == at::IntArrayRef({2, 3, 8}));
-  CHECK(at::equal(text[1][0], text[0][2]));   // padding
+  CHECK(at::equal(text[1][0], text[0][2]));  // padding
   CHECK_FALSE(at::equal(text[0][0], text[0][1]));
   encoder.forward(at::tensor({3, 1, 0}, at::kLong).unsqueeze(0)).sum().backward();
   CHECK(encoder.parameters()[0].grad().defined());
-  CHECK(message_of([&] { encoder.encode(std::vector<std::string>{"a dwon"}); }) == "caption \"a dwon\": the word \"dwon\" is not known; did you mean \"down\"?");
+  CHECK(message_of([&] { encoder.encode(std::vector<std::string>{"a dwon"}); }) ==
+        "caption \"a dwon\": the word \"dwon\" is not known; did you mean \"down\"?");
   encoder.save(folder.path, at::kFloat);
   const auto loaded = load_text_encoder(folder.path);
   CHECK(at::equal(loaded->encode(captions), text));
   CHECK(loaded->max_length() == 3);
   CHECK_THAT(message_of([] { CaptionEmbeddingImpl({{"a", "a"}, 3, 8}); }), ContainsSubstring("words has 2 entries, 1 of them different"));
   write_file_atomically(folder / "config.json", R"({"_class_name": "UMT5EncoderModel"})");
-  CHECK_THAT(message_of([&] { load_text_encoder(folder.path); }), ContainsSubstring("_class_name is UMT5EncoderModel, and linden's text encoders are: CaptionEmbedding"));
+  CHECK_THAT(message_of([&] { load_text_encoder(folder.path); }),
+             ContainsSubstring("_class_name is UMT5EncoderModel, and linden's text encoders are: CaptionEmbedding"));
 }
 
 TEST_CASE("a video model's folder comes back, and says what is wrong with it", "[unit]") {
@@ -69,7 +71,8 @@ TEST_CASE("a video model's folder comes back, and says what is wrong with it", "
   CHECK(loaded.scheduler.shift == 3);
   const at::NoGradGuard no_grad;
   const at::Tensor x = at::randn({2, 1, 2, 4, 4}), t = at::tensor({900.0f, 100.0f});
-  const at::Tensor text = model.text_encoder->encode(std::vector<std::string>{"a up", "a down"}), none = model.text_encoder->encode(std::vector<std::string>{"", ""});
+  const at::Tensor text = model.text_encoder->encode(std::vector<std::string>{"a up", "a down"}),
+                   none = model.text_encoder->encode(std::vector<std::string>{"", ""});
   const at::Tensor with = loaded.transformer(x, t, text), without = loaded.transformer(x, t, none);
   CHECK(at::allclose(with, model.transformer(x, t, text), 1e-4, 1e-5));
   CHECK(at::allclose(guided_velocity(loaded.transformer, {"u_plus", 2.0}, x, t, text, none), without + 2 * (with - without), 1e-4, 1e-5));
@@ -79,7 +82,8 @@ TEST_CASE("a video model's folder comes back, and says what is wrong with it", "
   CHECK_THAT(message_of([&] { load_video_model(folder / "wide", "folder", at::kFloat, at::kCPU); }),
              ContainsSubstring("the text encoder gives 3 tokens of 16 numbers, but the transformer takes at most 3 of 8"));
   std::filesystem::remove(folder / "model_index.json");
-  CHECK_THAT(message_of([&] { load_video_model(folder.path, "folder", at::kFloat, at::kCPU); }), ContainsSubstring("model_index.json: there is no such file; a video model's folder holds"));
+  CHECK_THAT(message_of([&] { load_video_model(folder.path, "folder", at::kFloat, at::kCPU); }),
+             ContainsSubstring("model_index.json: there is no such file; a video model's folder holds"));
 }
 
 TEST_CASE("a video prior is a Denoiser under its caption; samplers and priors of different kinds are refused", "[unit]") {
@@ -100,7 +104,8 @@ TEST_CASE("a video prior is a Denoiser under its caption; samplers and priors of
   CHECK(moved.next.isfinite().all().item<bool>());
   video.caption = "a down";
   CHECK_FALSE(at::allclose(load_denoiser(video, sde, at::kCPU)->step(x, levels, at::zeros_like(x), true).next, moved.next));
-  CHECK_THAT(message_of([&] { load_denoiser(video, DdimConfig{}, at::kCPU); }), ContainsSubstring("sampler.type ddim is for priors that predict noise, but prior.type video is a flow"));
+  CHECK_THAT(message_of([&] { load_denoiser(video, DdimConfig{}, at::kCPU); }),
+             ContainsSubstring("sampler.type ddim is for priors that predict noise, but prior.type video is a flow"));
   CHECK_THAT(message_of([&] { load_denoiser(GaussianMixturePriorConfig{}, sde, at::kCPU); }),
              ContainsSubstring("sampler.type flow_sde is for flows, but prior.type gaussian_mixture predicts noise; use ddim or ddpm"));
   CHECK_THAT(message_of([&] { load_prior(video, at::kCPU); }), ContainsSubstring("prior.type video is a flow"));

@@ -65,8 +65,7 @@ Digests golden_digests(const std::string& kind) {
   return digests;
 }
 
-void convert(const fs::path& source, const fs::path& target, WanNaming to, uint64_t max_shard_bytes = 5'000'000'000,
-             std::optional<at::ScalarType> dtype = {}) {
+void convert(const fs::path& source, const fs::path& target, WanNaming to, uint64_t max_shard_bytes = 5'000'000'000, std::optional<at::ScalarType> dtype = {}) {
   write_conversion(WanCheckpoint(source), {to, dtype, max_shard_bytes}, target);
 }
 
@@ -179,11 +178,13 @@ TEST_CASE("a pipeline's transformer is found, and a weights file with its config
 
 TEST_CASE("configs of another class, task or kind are refused", "[unit]") {
   const auto problem = [](const std::string& config) { return message_of([&] { wan_sizes(config, "c.json"); }); };
-  CHECK_THAT(problem("{\"_class_name\": \"UNet2DModel\"}"), ContainsSubstring("c.json: _class_name is UNet2DModel, wanted WanTransformer3DModel (diffusers) or WanModel"));
+  CHECK_THAT(problem("{\"_class_name\": \"UNet2DModel\"}"),
+             ContainsSubstring("c.json: _class_name is UNet2DModel, wanted WanTransformer3DModel (diffusers) or WanModel"));
   CHECK_THAT(problem("{}"), ContainsSubstring("c.json: there is no \"_class_name\""));
   CHECK_THAT(problem("[]"), ContainsSubstring("c.json: is array, wanted an object"));
   CHECK_THAT(problem("{"), ContainsSubstring("c.json: not valid JSON"));
-  CHECK_THAT(problem("{\"_class_name\": \"WanModel\", \"model_type\": \"i2v\"}"), ContainsSubstring("model_type is \"i2v\", wanted \"t2v\": linden has text-to-video"));
+  CHECK_THAT(problem("{\"_class_name\": \"WanModel\", \"model_type\": \"i2v\"}"),
+             ContainsSubstring("model_type is \"i2v\", wanted \"t2v\": linden has text-to-video"));
   CHECK_THAT(problem("{\"_class_name\": \"WanModel\"}"), ContainsSubstring("there is no \"num_heads\""));
   CHECK_THAT(problem("{\"dim\": 10, \"num_heads\": 4, \"num_layers\": 1}"), ContainsSubstring("a width of 10 for 4 heads"));
   CHECK_THAT(problem(replaced(tiny_config(), "\"image_dim\": null", "\"image_dim\": 1280")), ContainsSubstring("image_dim is 1280, wanted null"));
@@ -215,7 +216,10 @@ TEST_CASE("a conversion that fails or is stopped leaves nothing, and nothing is 
   const auto write = [&](const std::function<void(uint64_t)>& on_bytes) { write_conversion(source, {kO, {}, 4000}, folder / "target", on_bytes); };
   CHECK_THROWS_AS(write([](uint64_t) { request_interrupt(); }), Interrupted);
   clear_interrupt();
-  CHECK_THROWS_AS(write([](uint64_t bytes) { if (bytes > 9000) throw std::runtime_error("disk"); }), std::runtime_error);
+  CHECK_THROWS_AS(write([](uint64_t bytes) {
+                    if (bytes > 9000) throw std::runtime_error("disk");
+                  }),
+                  std::runtime_error);
   CHECK(std::distance(fs::directory_iterator(folder.path), fs::directory_iterator()) == 1);  // the source alone
   uint64_t told = 0;
   write([&](uint64_t bytes) { told = bytes; });
@@ -229,7 +233,8 @@ TEST_CASE("sizes and precisions of the command line", "[unit]") {
   CHECK(parse_byte_size("5GB") == 5'000'000'000);
   CHECK(parse_byte_size("0.5 mb") == 500'000);
   CHECK(parse_byte_size("7") == 7);
-  for (const char* wrong : {"", "GB", "-1GB", "0", "5GiB", "nan", "inf", "1e40"}) CHECK_THAT(message_of([&] { parse_byte_size(wrong); }), ContainsSubstring("--max-shard-size is '"));
+  for (const char* wrong : {"", "GB", "-1GB", "0", "5GiB", "nan", "inf", "1e40"})
+    CHECK_THAT(message_of([&] { parse_byte_size(wrong); }), ContainsSubstring("--max-shard-size is '"));
   CHECK(parse_conversion_dtype("keep") == std::nullopt);
   CHECK(parse_conversion_dtype("fp16") == at::kHalf);
   CHECK_THAT(message_of([] { parse_conversion_dtype("int8"); }), ContainsSubstring("--dtype is 'int8', wanted keep, fp32, bf16 or fp16"));

@@ -83,18 +83,34 @@ TEST_CASE("linden's tensors of linear attention have a name in both namings", "[
 }
 
 TEST_CASE("tables, affine norms, the time embedding and gates stay in fp32", "[unit]") {
-  for (const char* name : {"scale_shift_table", "blocks.3.scale_shift_table", "blocks.3.norm2.bias", "condition_embedder.time_embedder.linear_1.weight",
-                           "blocks.3.attn1.gate"})
+  for (const char* name :
+       {"scale_shift_table", "blocks.3.scale_shift_table", "blocks.3.norm2.bias", "condition_embedder.time_embedder.linear_1.weight", "blocks.3.attn1.gate"})
     CHECK(is_kept_in_fp32(name));
   for (const char* name : {"blocks.3.attn1.norm_q.weight", "condition_embedder.time_proj.weight", "proj_out.bias", "blocks.3.attn1.phi_q"})
     CHECK(!is_kept_in_fp32(name));
 }
 
 TEST_CASE("what is no tensor of the network has no other name", "[unit]") {
-  for (const char* name : {"", "blocks", "blocks.", "blocks.1", "blocks.1.", "blocks.01.scale_shift_table", "blocks.x.scale_shift_table",
-                           "blocks.1234567.scale_shift_table", "blocks.1.scale_shift_table.weight", "blocks.1.norm3.weight", "blocks.1.norm1.weight",
-                           "blocks.1.attn1.to_q", "blocks.1.attn1.to_q.weight.x", "blocks.1.attn1.norm_q.bias", "blocks.1.attn1.phi_qx",
-                           "blocks.1.attn1.phi_q.", "blocks.1.self_attn.q.weight", "head.head.weight", "attn1.to_q.weight", "blocks.1.proj_out.weight"})
+  for (const char* name : {"",
+                           "blocks",
+                           "blocks.",
+                           "blocks.1",
+                           "blocks.1.",
+                           "blocks.01.scale_shift_table",
+                           "blocks.x.scale_shift_table",
+                           "blocks.1234567.scale_shift_table",
+                           "blocks.1.scale_shift_table.weight",
+                           "blocks.1.norm3.weight",
+                           "blocks.1.norm1.weight",
+                           "blocks.1.attn1.to_q",
+                           "blocks.1.attn1.to_q.weight.x",
+                           "blocks.1.attn1.norm_q.bias",
+                           "blocks.1.attn1.phi_qx",
+                           "blocks.1.attn1.phi_q.",
+                           "blocks.1.self_attn.q.weight",
+                           "head.head.weight",
+                           "attn1.to_q.weight",
+                           "blocks.1.proj_out.weight"})
     CHECK(wan_name(name, kD, kO) == std::nullopt);
   CHECK(wan_name("blocks.1.norm2.weight", kO, kD) == std::nullopt);
   CHECK(wan_name("blocks.1.norm3.bias", kO, kD) == "blocks.1.norm2.bias");

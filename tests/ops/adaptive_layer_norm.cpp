@@ -40,13 +40,18 @@ TEST_CASE("adaptive layer norm: the formula by LibTorch's layer_norm, whole and 
 
 TEST_CASE("adaptive layer norm: gradients of all inputs through both outputs equal central differences", "[unit]") {
   const AdaptiveLayerNormInputs in = all_inputs();
-  const double error = gradient_error([](const std::vector<at::Tensor>& x) {
-    const AdaptiveLayerNormOutputs out = adaptive_layer_norm({x[0], x[1], x[2], x[3], x[4], x[5], x[6]});
-    return at::cat({out.residual, out.normed}, -1);
-  }, {in.residual, in.branch, in.gate, in.scale, in.shift, in.weight, in.bias});
+  const double error = gradient_error(
+      [](const std::vector<at::Tensor>& x) {
+        const AdaptiveLayerNormOutputs out = adaptive_layer_norm({x[0], x[1], x[2], x[3], x[4], x[5], x[6]});
+        return at::cat({out.residual, out.normed}, -1);
+      },
+      {in.residual, in.branch, in.gate, in.scale, in.shift, in.weight, in.bias});
   CHECK(error < 1e-7);
-  const double alone = gradient_error([](const std::vector<at::Tensor>& x) { return adaptive_layer_norm({x[0], x[1], {}, {}, {}, {}, {}}).normed; },
-                                      {in.residual, in.branch});
+  const double alone = gradient_error(
+      [](const std::vector<at::Tensor>& x) {
+        return adaptive_layer_norm({x[0], x[1], {}, {}, {}, {}, {}}).normed;
+      },
+      {in.residual, in.branch});
   CHECK(alone < 1e-7);
 }
 

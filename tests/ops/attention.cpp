@@ -48,7 +48,8 @@ TEST_CASE("softmax attention: bad input is named", "[unit]") {
   CHECK_THAT(message_of([&] { softmax_attention(q[0], q, q, {}); }), ContainsSubstring("q has shape [5, 3, 8], wanted rank 4 [B, N, H, D]"));
   CHECK_THAT(message_of([&] { softmax_attention(q, k, q, {}); }), ContainsSubstring("v has shape [2, 5, 3, 8], wanted [2, 7, 3, 8]"));
   CHECK_THAT(message_of([&] { softmax_attention(q, q.to(at::kHalf), q, {}); }), ContainsSubstring("k is Half on cpu, wanted q's Float on cpu"));
-  CHECK_THAT(message_of([&] { softmax_attention(q, k, k, at::ones({2}, at::kLong)); }), ContainsSubstring("num_valid is for self-attention, but there are 5 queries and 7 keys"));
+  CHECK_THAT(message_of([&] { softmax_attention(q, k, k, at::ones({2}, at::kLong)); }),
+             ContainsSubstring("num_valid is for self-attention, but there are 5 queries and 7 keys"));
   CHECK_THAT(message_of([&] { softmax_attention(q, q, q, at::ones({3}, at::kLong)); }), ContainsSubstring("num_valid has shape [3], wanted [B] = [2]"));
 }
 
@@ -122,7 +123,8 @@ TEST_CASE("attention back-ends: a damaged file is refused, and says what to do",
     REQUIRE(text.find(from) != std::string::npos);
     return load_message(file, text.replace(text.find(from), from.size(), to));
   };
-  CHECK_THAT(load_message(file, good.substr(0, good.size() / 2)), ContainsSubstring("attention_backends.json: the document: ") && ContainsSubstring("delete the file, and attention is measured again"));
+  CHECK_THAT(load_message(file, good.substr(0, good.size() / 2)),
+             ContainsSubstring("attention_backends.json: the document: ") && ContainsSubstring("delete the file, and attention is measured again"));
   CHECK_THAT(spoiled("\"format\": 1", "\"format\": 7"), ContainsSubstring("format is 7, wanted 1"));
   CHECK_THAT(spoiled("\"heads\"", "\"hands\""), ContainsSubstring("choices[0]: ") && ContainsSubstring("heads"));
   CHECK_THAT(spoiled("\"flash\": 1200.5", "\"warp\": 1200.5"), ContainsSubstring("\"warp\" is not a back-end (cudnn, flash, efficient, math)"));

@@ -24,7 +24,8 @@ constexpr double kLastBits = 1e-6;  // of fp32: a comparison of two errors means
 
 // The largest error of result i (0: the output) where torch's own expression has `own`, which is not finite where that overflows.
 inline double allowed_error(size_t i, at::ScalarType dtype, double own) {
-  const double allowed = std::isfinite(own) ? own : kMaxHalfError, bound = dtype == at::kFloat ? kMaxFp32Error : std::max(kMaxHalfError, i > 0 ? 0.75 * allowed : 0);
+  const double allowed = std::isfinite(own) ? own : kMaxHalfError,
+               bound = dtype == at::kFloat ? kMaxFp32Error : std::max(kMaxHalfError, i > 0 ? 0.75 * allowed : 0);
   return std::min(bound, std::max(2 * allowed, kLastBits));
 }
 

@@ -33,9 +33,8 @@ TEST_CASE("gated attention: r softmax + (1 - r) linear, and its gradients equal 
   CHECK(relative_error(gated_attention(in, kHedgehog, r), 0.3 * soft + 0.7 * linear) < 1e-14);
   std::vector<at::Tensor> leaves = leaves_of(in);
   leaves.push_back(r);
-  const double error = gradient_error([&](const std::vector<at::Tensor>& moved) {
-    return gated_attention(with_leaves(in, moved), kHedgehog, moved.back());
-  }, leaves, 6);
+  const double error =
+      gradient_error([&](const std::vector<at::Tensor>& moved) { return gated_attention(with_leaves(in, moved), kHedgehog, moved.back()); }, leaves, 6);
   CHECK(error < 1e-7);
 }
 
@@ -67,7 +66,8 @@ TEST_CASE("gated attention: at r = 1 the result has the bits of the softmax bran
 TEST_CASE("gated attention: a trained r at 0 or 1 gets its gradient; a frozen one runs one branch", "[unit]") {
   const LinearAttentionInputs in = inputs(at::kFloat);
   in.w_q.requires_grad_();
-  const at::Tensor soft = softmax_attention(in.q, in.k, in.v, {}), linear = linear_attention(in, kHedgehog).detach(), cotangent = normal(soft.sizes(), 3, at::kFloat);
+  const at::Tensor soft = softmax_attention(in.q, in.k, in.v, {}), linear = linear_attention(in, kHedgehog).detach(),
+                   cotangent = normal(soft.sizes(), 3, at::kFloat);
   for (const double value : {0.0, 0.4, 1.0}) {
     const at::Tensor r = gate(value).requires_grad_();
     CHECK(gate_branches(r) == GateBranches::kBoth);
@@ -88,7 +88,8 @@ TEST_CASE("gated attention: bad gates and branches are named", "[unit]") {
   const LinearAttentionInputs in = inputs(at::kFloat);
   CHECK_THAT(message_of([&] { gated_attention(in, kHedgehog, at::ones({2})); }), ContainsSubstring("r has shape [2], wanted one element"));
   CHECK_THAT(message_of([&] { gated_attention(in, kHedgehog, at::ones({}, at::kLong)); }), ContainsSubstring("r is Long, wanted a floating dtype"));
-  CHECK_THAT(message_of([&] { mix_attention(in.q, in.q.to(at::kHalf), gate(0.5)); }), ContainsSubstring("linear is Half [2, 19, 2, 32] on cpu, wanted soft's Float"));
+  CHECK_THAT(message_of([&] { mix_attention(in.q, in.q.to(at::kHalf), gate(0.5)); }),
+             ContainsSubstring("linear is Half [2, 19, 2, 32] on cpu, wanted soft's Float"));
 }
 
 TEST_CASE("gated attention: CPU autocast changes no bit of the output or of the gradients", "[unit]") {

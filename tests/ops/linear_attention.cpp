@@ -124,10 +124,10 @@ TEST_CASE("linear attention: strided views give the bits of contiguous inputs", 
     const LinearAttentionInputs in = attention_inputs(map, {2, 65, 3, 32}, dtype);
     const at::Tensor plain = linear_attention(in, {map});
     LinearAttentionInputs views = in;
-    views.q = in.q.transpose(1, 2).contiguous().transpose(1, 2);                  // heads before tokens in memory
-    const at::Tensor fused = at::stack({in.k, in.v}, 2);                          // [B, N, 2, H, D]
+    views.q = in.q.transpose(1, 2).contiguous().transpose(1, 2);  // heads before tokens in memory
+    const at::Tensor fused = at::stack({in.k, in.v}, 2);          // [B, N, 2, H, D]
     views.k = fused.select(2, 0);
-    views.v = at::stack({in.v, in.v}, -1).select(-1, 1);                          // stride 2 in the last dimension
+    views.v = at::stack({in.v, in.v}, -1).select(-1, 1);  // stride 2 in the last dimension
     REQUIRE_FALSE(views.k.is_contiguous());
     CHECK(at::equal(linear_attention(views, {map}), plain));
   }
@@ -220,23 +220,38 @@ TEST_CASE("linear attention: bad input is told argument, what was got and what i
   CHECK_THAT(fault(hedgehog, [](auto& in) { in.k = in.k.narrow(1, 0, 4); }), ContainsSubstring("k has shape [2, 4, 2, 32], wanted q's [2, 5, 2, 32]"));
   CHECK_THAT(fault(hedgehog, [](auto& in) { in.v.reset(); }), ContainsSubstring("v is undefined, wanted [B, N, H, D]"));
   CHECK_THAT(fault(relu, [](auto& in) { in.q = in.k = in.v = at::zeros({1, 5, 2, 40}); }), ContainsSubstring("q has head dim 40, allowed: 32, 64, 96, 128"));
-  CHECK_THAT(fault(relu, [](auto& in) { in.q = in.k = in.v = at::zeros({1, 0, 2, 32}); }),
+  CHECK_THAT(fault(relu,
+                   [](auto& in) {
+                     in.q = in.k = in.v = at::zeros({1, 0, 2, 32});
+                   }),
              ContainsSubstring("q has shape [1, 0, 2, 32], wanted at least one sample, token and head"));
   CHECK_THAT(fault(hedgehog, [](auto& in) { in.k = in.k.to(at::kHalf); }), ContainsSubstring("k is Half, wanted q's dtype Float"));
-  CHECK_THAT(fault(relu, [](auto& in) { in.q = in.k = in.v = at::zeros({1, 5, 2, 32}, at::kInt); }), ContainsSubstring("q is Int, allowed: Float, BFloat16, Half, Double"));
+  CHECK_THAT(fault(relu,
+                   [](auto& in) {
+                     in.q = in.k = in.v = at::zeros({1, 5, 2, 32}, at::kInt);
+                   }),
+             ContainsSubstring("q is Int, allowed: Float, BFloat16, Half, Double"));
   CHECK_THAT(fault(hedgehog, [](auto& in) { in.v = in.v.to(at::kMeta); }), ContainsSubstring("v is on meta, wanted q's device cpu"));
   CHECK_THAT(fault(hedgehog, [](auto& in) { in.w_q.reset(); }), ContainsSubstring("w_q is missing, the feature map hedgehog wants [H, D, D] = [2, 32, 32]"));
-  CHECK_THAT(fault(hedgehog, [](auto& in) { in.w_k = at::zeros({2, 32, 16}); }),
+  CHECK_THAT(fault(hedgehog,
+                   [](auto& in) {
+                     in.w_k = at::zeros({2, 32, 16});
+                   }),
              ContainsSubstring("w_k has shape [2, 32, 16], the feature map hedgehog wants [H, D, D] = [2, 32, 32]"));
   CHECK_THAT(fault(hedgehog, [](auto& in) { in.w_k = in.w_k.to(at::kHalf); }), ContainsSubstring("w_k is Half, wanted q's dtype Float or Float"));
   CHECK_THAT(fault(taylor, [](auto&) {}), ContainsSubstring("w_q has shape [2, 32, 32], the feature map taylor2 wants [H, D, d] = [2, 32, 1..16]"));
-  CHECK_THAT(fault(taylor, [](auto& in) { in.w_q = at::zeros({2, 32, 8}); in.w_k = at::zeros({2, 32, 4}); }),
+  CHECK_THAT(fault(taylor,
+                   [](auto& in) {
+                     in.w_q = at::zeros({2, 32, 8});
+                     in.w_k = at::zeros({2, 32, 4});
+                   }),
              ContainsSubstring("w_k has shape [2, 32, 4], wanted w_q's [2, 32, 8]"));
   CHECK_THAT(fault(relu, [&](auto& in) { in.w_q = good.w_q; }), ContainsSubstring("w_q is given, but the feature map relu has no projection"));
   CHECK_THAT(fault(relu, [](auto& in) { in.num_valid = at::tensor({int64_t{5}}); }), ContainsSubstring("num_valid has shape [1], wanted [B] = [2]"));
   CHECK_THAT(fault(relu, [](auto& in) { in.num_valid = at::zeros({2}, at::kInt); }), ContainsSubstring("num_valid is Int, wanted Long"));
   CHECK_THAT(fault(relu, [](auto& in) { in.num_valid = at::tensor({int64_t{5}, int64_t{6}}); }), ContainsSubstring("num_valid[1] is 6, allowed: 0..N = 0..5"));
-  CHECK_THAT(message_of([] { feature_map_of("elu"); }), ContainsSubstring("feature_map is \"elu\", allowed: hedgehog, softmax, elu_plus_one, relu, exp, taylor2"));
+  CHECK_THAT(message_of([] { feature_map_of("elu"); }),
+             ContainsSubstring("feature_map is \"elu\", allowed: hedgehog, softmax, elu_plus_one, relu, exp, taylor2"));
 }
 
 TEST_CASE("linear attention: check_finite names the first bad denominator, and passes good input", "[unit]") {
@@ -245,7 +260,7 @@ TEST_CASE("linear attention: check_finite names the first bad denominator, and p
   CHECK(at::equal(linear_attention(in, config), linear_attention(in, {ReluMapConfig{}})));
   in.q[1][3][0].fill_(std::numeric_limits<float>::infinity());
   CHECK_THAT(fault_of(in, config), ContainsSubstring("the denominator of sample 1, token 3, head 0 is ") &&
-                                           ContainsSubstring(", wanted a finite number (1 of 20 are not; feature map relu)"));
+                                       ContainsSubstring(", wanted a finite number (1 of 20 are not; feature map relu)"));
   CHECK(fault_of(in, {ReluMapConfig{}}).empty());
 }
 
@@ -263,7 +278,8 @@ TEST_CASE("linear attention: the config reads, writes and names its maps", "[uni
   REQUIRE(std::holds_alternative<Taylor2MapConfig>(config.feature_map));
   CHECK(feature_dim(config.feature_map, 64, 8) == 45);
   CHECK_THAT(to_json(config), ContainsSubstring("\"projected_dim\": 8"));
-  CHECK_THAT(message_of([&] { from_json(R"({"feature_map": {"type": "taylor2", "projected_dim": 17}})", "test", config); }), ContainsSubstring("allowed: 1..16"));
+  CHECK_THAT(message_of([&] { from_json(R"({"feature_map": {"type": "taylor2", "projected_dim": 17}})", "test", config); }),
+             ContainsSubstring("allowed: 1..16"));
 }
 
 TEST_CASE("linear attention: CPU autocast changes no bit of the output or of the gradients", "[unit]") {

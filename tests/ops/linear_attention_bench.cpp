@@ -43,9 +43,11 @@ TEST_CASE("linear attention: times at (1, 2048, 4, 64)", "[.bench]") {
       };
       const auto both = [&](bool ours) {
         const at::Tensor cotangent = at::ones(in.q.sizes(), in.q.options());
-        return median_ms([&] { torch::autograd::grad({ours ? linear_attention(in, {map}) : reference::linear_attention_state(in, map)}, leaves, {cotangent}); });
+        return median_ms(
+            [&] { torch::autograd::grad({ours ? linear_attention(in, {map}) : reference::linear_attention_state(in, map)}, leaves, {cotangent}); });
       };
-      std::printf("%-13s %-9s forward %7.2f %7.2f   forward and backward %7.2f %7.2f\n", name.c_str(), c10::toString(dtype), forward(true), forward(false), both(true), both(false));
+      std::printf("%-13s %-9s forward %7.2f %7.2f   forward and backward %7.2f %7.2f\n", name.c_str(), c10::toString(dtype), forward(true), forward(false),
+                  both(true), both(false));
       CHECK(forward(true) > 0);
     }
   }

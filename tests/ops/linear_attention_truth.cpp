@@ -42,7 +42,8 @@ void check_cell(const std::string& name, at::ScalarType dtype, const AttentionSh
     errors.ours += of_draw.ours / draws;
     errors.torch += of_draw.torch / draws;
   }
-  INFO(name << " " << c10::toString(dtype) << " D " << shape.D << " N " << shape.N << " B " << shape.B << " H " << shape.H << ", LibTorch's error " << errors.torch);
+  INFO(name << " " << c10::toString(dtype) << " D " << shape.D << " N " << shape.N << " B " << shape.B << " H " << shape.H << ", LibTorch's error "
+            << errors.torch);
   CHECK(errors.ours <= allowed_error(dtype));
   // LibTorch's own exp leaves fp16's range over 1000 tokens.
   CHECK((errors.ours <= std::max(2 * errors.torch, spacing(dtype)) || std::isnan(errors.torch)));
@@ -104,13 +105,16 @@ TEST_CASE("linear attention: adversarial inputs stay finite and no worse than tw
         const Errors errors = errors_of(in, map);
         INFO(name << " " << c10::toString(dtype) << " " << what << ": ours " << errors.ours << ", LibTorch " << errors.torch);
         CHECK(linear_attention(in, {map}).isfinite().all().item<bool>());
-        CHECK((errors.ours <= allowed_error(dtype) || errors.ours <= 2 * errors.torch));   // false where LibTorch's own is NaN
+        CHECK((errors.ours <= allowed_error(dtype) || errors.ours <= 2 * errors.torch));  // false where LibTorch's own is NaN
       };
       check_case("all keys equal", [](auto& in) { in.k = in.k.narrow(1, 0, 1).expand_as(in.k); });
       check_case("one huge key", [](auto& in) { in.k.select(1, 77).mul_(100); });
       check_case("queries without positive entries", [](auto& in) { in.q.narrow(1, 3, 40).abs_().neg_(); });
       check_case("keys without positive entries", [](auto& in) { in.k = in.k.abs().neg(); });
-      check_case("far apart", [](auto& in) { in.q.mul_(30); in.k.mul_(30); });
+      check_case("far apart", [](auto& in) {
+        in.q.mul_(30);
+        in.k.mul_(30);
+      });
     }
     // 6e4 is near fp16's largest number. The truth of exp, e^60000, is beyond fp64 in the state form: the quadratic one knows it.
     LinearAttentionInputs in = attention_inputs(map, {1, 65, 2, 64}, at::kHalf);

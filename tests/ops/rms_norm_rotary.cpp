@@ -37,7 +37,8 @@ TEST_CASE("RMSNorm with rotary: one head by complex numbers, element by element"
       const int64_t at = D + 2 * pair;  // head 1
       const auto normed = [&](int64_t i) { return x[0][n][i].item<double>() / rms * weight[i].item<double>(); };
       const std::complex<double> turned = std::complex<double>(normed(at), normed(at + 1)) * std::polar(1.0, angle);
-      worst = std::max({worst, std::abs(turned.real() - out[0][n][1][2 * pair].item<double>()), std::abs(turned.imag() - out[0][n][1][2 * pair + 1].item<double>())});
+      worst = std::max(
+          {worst, std::abs(turned.real() - out[0][n][1][2 * pair].item<double>()), std::abs(turned.imag() - out[0][n][1][2 * pair + 1].item<double>())});
     }
   }
   CHECK(worst < 1e-13);
@@ -77,7 +78,9 @@ TEST_CASE("RMSNorm with rotary: bad input is named", "[unit]") {
   CHECK_THAT(message_of([&] { rms_norm_rotary(x[0], weight, 2, {}); }), ContainsSubstring("x has shape [6, 64], wanted rank 3 [B, N, M]"));
   CHECK_THAT(message_of([&] { rms_norm_rotary(x, weight, 3, {}); }), ContainsSubstring("width 64 does not split into 3 heads"));
   CHECK_THAT(message_of([&] { rms_norm_rotary(x, at::ones({32}), 2, {}); }), ContainsSubstring("weight has shape [32], wanted [M] = [64]"));
-  CHECK_THAT(message_of([&] { rms_norm_rotary(x, weight, 2, make_rotary_table({1, 2, 2}, 32)); }),
+  CHECK_THAT(message_of([&] {
+               rms_norm_rotary(x, weight, 2, make_rotary_table({1, 2, 2}, 32));
+             }),
              ContainsSubstring("the table has shapes [4, 16] and [4, 16], wanted [N, D/2] = [6, 16]"));
   CHECK_THAT(message_of([&] { make_rotary_table({0, 2, 2}, 32); }), ContainsSubstring("the grid is [0, 2, 2], wanted frames, rows and columns from 1 on"));
 }

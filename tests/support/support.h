@@ -34,9 +34,7 @@ template <class Action>
 std::string message_of(Action&& action) {
   try {
     action();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
+  } catch (const std::exception& error) { return error.what(); }
   return "";
 }
 

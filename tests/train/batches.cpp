@@ -42,7 +42,7 @@ TEST_CASE("an epoch shows no example twice; timesteps and shifts fill their rang
   CHECK_FALSE(at::equal(plan.at(13).examples, plan.at(1).examples));
   const at::Tensor counts = at::bincount(at::cat(timesteps), {}, 50);
   CHECK(counts.size(0) == 50);
-  CHECK(counts.min().item<int64_t>() > 10);   // 32 expected in each
+  CHECK(counts.min().item<int64_t>() > 10);  // 32 expected in each
   CHECK(counts.max().item<int64_t>() < 60);
   CHECK(at::bincount((at::cat(shifts) + 2).flatten(), {}, 5).min().item<int64_t>() > 500);  // 640 expected
   CHECK(at::cat(shifts).abs().max().item<int64_t>() == 2);
@@ -57,7 +57,7 @@ TEST_CASE("flips: half of all, by seed and step, and nothing else changes with t
   for (int64_t step = 1; step <= 200; ++step) flips.push_back(plan.at(step).flips);
   CHECK(at::equal(jumping.at(150).flips, flips[149]));
   CHECK_FALSE(at::equal(at::cat(flips).slice(0, 0, 64), at::cat(flips).slice(0, 64, 128)));
-  CHECK(std::abs(at::cat(flips).to(at::kFloat).mean().item<double>() - 0.5) < 0.05);   // 1600 draws: 4 deviations
+  CHECK(std::abs(at::cat(flips).to(at::kFloat).mean().item<double>() - 0.5) < 0.05);  // 1600 draws: 4 deviations
   CHECK_FALSE(plain.at(3).flips.defined());
   CHECK(at::equal(plain.at(3).examples, plan.at(3).examples));
   CHECK(at::equal(plain.at(3).shifts, plan.at(3).shifts));
@@ -71,7 +71,7 @@ TEST_CASE("captions are left out at their rate, by seed and step", "[unit]") {
   std::vector<at::Tensor> drops;
   for (int64_t step = 1; step <= 1000; ++step) drops.push_back(plan.at(step).drops);
   CHECK(at::equal(jumping.at(150).drops, drops[149]));
-  CHECK(std::abs(at::cat(drops).to(at::kFloat).mean().item<double>() - 0.1) < 0.015);   // 8000 draws: 4 deviations
+  CHECK(std::abs(at::cat(drops).to(at::kFloat).mean().item<double>() - 0.1) < 0.015);  // 8000 draws: 4 deviations
   CHECK_FALSE(plain.at(3).drops.defined());
   CHECK(at::equal(plain.at(3).examples, plan.at(3).examples));
 }
@@ -84,7 +84,7 @@ TEST_CASE("shifted images: background moves in", "[unit]") {
   CHECK(moved.sizes() == images.sizes());
   CHECK(moved[0][0][3][0].item<float>() == 1);
   CHECK(moved[0].sum().item<float>() == -23);
-  CHECK(moved[1].eq(-1).all().item<bool>());   // it moved out
+  CHECK(moved[1].eq(-1).all().item<bool>());  // it moved out
   CHECK(at::equal(shift_images(images, at::zeros({2, 2}, at::kLong), 3), images));
 }
 

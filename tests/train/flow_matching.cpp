@@ -64,7 +64,7 @@ TEST_CASE("flow matching: the point on the path, its time, the captions that are
   const double loss = objective->loss(draw).item<double>();
   const at::Tensor clean = set.batch(draw.examples), eps = philox_normal(kSeed, Purpose::kTrainingNoise, draw.rows, draw.steps, {1, 3, 32, 32});
   CHECK(std::abs(loss - (eps - clean).square().mean().item<double>()) < 1e-5);
-  CHECK(std::abs(seen_time[1].item<double>() - 1000 * 2.5 / 3) < 1e-3);   // u = 1/2
+  CHECK(std::abs(seen_time[1].item<double>() - 1000 * 2.5 / 3) < 1e-3);  // u = 1/2
   CHECK(seen_time[0].item<double>() < 1e-3);
   CHECK(seen_time[2].item<double>() > 999.9);
   CHECK(at::allclose(seen_x, flow_interpolate(clean, eps, seen_time / 1000), 1e-4, 1e-5));

@@ -64,8 +64,8 @@ void require_equal_runs(const fs::path& left, const fs::path& right, const std::
   CHECK(read_text_file(left / last_state / "state.json") == read_text_file(right / last_state / "state.json"));
 }
 
-const std::vector<std::string> kTinyMlp = {"steps=60", "batch_size=32", "log_every=7", "checkpoint_every=20", "num_grid_samples=4",
-                                           "data.num_examples=500", "task.sampler.num_steps=10"};
+const std::vector<std::string> kTinyMlp = {
+    "steps=60", "batch_size=32", "log_every=7", "checkpoint_every=20", "num_grid_samples=4", "data.num_examples=500", "task.sampler.num_steps=10"};
 
 class MissingData {
  public:
@@ -100,7 +100,8 @@ TEST_CASE("a damaged newest state is named and set aside, and the one before it 
   TemporaryFolder folder;
   const TrainConfig config = read("gmm_mlp_small", kTinyMlp);
   train_into(folder / "whole", config);
-  const std::string file = GENERATE(std::string("optimizer.safetensors"), std::string("ema.safetensors"), std::string("model.safetensors"), std::string("state.json"));
+  const std::string file =
+      GENERATE(std::string("optimizer.safetensors"), std::string("ema.safetensors"), std::string("model.safetensors"), std::string("state.json"));
   INFO(file);
   fs::copy(folder / "whole", folder / "parts", fs::copy_options::recursive);
   for (const char* name : {"model", "summary.json"}) fs::remove_all(folder / "parts" / name);
@@ -131,7 +132,8 @@ TEST_CASE("SIGINT: the step is finished, saved, and the run goes on as if nothin
   const TrainConfig config = read("gmm_mlp_small", kTinyMlp);
   train_into(folder / "whole", config);
   request_interrupt();
-  CHECK_THAT(message_of([&] { train_into(folder / "parts", config); }), ContainsSubstring("step 1 is saved; go on with --resume --output " + (folder / "parts").string()));
+  CHECK_THAT(message_of([&] { train_into(folder / "parts", config); }),
+             ContainsSubstring("step 1 is saved; go on with --resume --output " + (folder / "parts").string()));
   CHECK_THROWS_AS(train_into(folder / "parts", config, true), Interrupted);
   CHECK(newest_train_state(folder / "parts") == folder / "parts" / "step_2");
   clear_interrupt();
@@ -164,7 +166,7 @@ TEST_CASE("the noise loss falls, and the model folder can be read back", "[unit]
   TemporaryFolder folder;
   const TrainConfig config = read("gmm_mlp_small");
   const TrainSummary summary = train_into(folder / "a", config);
-  CHECK(summary.final_loss < 0.62);   // predicting nothing costs 1, the exact score 0.483
+  CHECK(summary.final_loss < 0.62);  // predicting nothing costs 1, the exact score 0.483
   CHECK(summary.final_loss > 0.43);
   CHECK(summary.num_test_examples == 0);
   CHECK_NOTHROW(load_mlp_denoiser(folder / "a" / "model"));
@@ -206,10 +208,12 @@ TEST_CASE("a class folder trains a classifier and, flipped, a U-Net; a resumed r
   const std::string data = R"(data={"type":"image_folder","horizontal_flips":true,"folder":")" + (folder / "images").string() + "\"}";
   const TrainSummary judged = train_into(folder / "judge", read("digits_guide_small", {data, "batch_size=8", "steps=2", "learning_rate.warmup_steps=0"}));
   CHECK(judged.num_test_examples == 8);
-  CHECK(message_of([&] { require_fitting_classes(read("digits_guide_small", {data}), at::tensor({3, 11}, at::kLong)); }) ==
-        "model.layout.num_classes is 10, but data.type image_folder has the classes 0..11: set it to 12");
+  CHECK(message_of([&] {
+          require_fitting_classes(read("digits_guide_small", {data}), at::tensor({3, 11}, at::kLong));
+        }) == "model.layout.num_classes is 10, but data.type image_folder has the classes 0..11: set it to 12");
 
-  TrainConfig config = read("digits_prior_small", {data, "steps=4", "batch_size=4", "log_every=1", "checkpoint_every=2", "num_grid_samples=2", "task.sampler.num_steps=2"});
+  TrainConfig config =
+      read("digits_prior_small", {data, "steps=4", "batch_size=4", "log_every=1", "checkpoint_every=2", "num_grid_samples=2", "task.sampler.num_steps=2"});
   train_into(folder / "whole", config);
   config.steps = 2;
   train_into(folder / "parts", config);
@@ -223,14 +227,15 @@ TEST_CASE("a video transformer learns a flow, resumes bit for bit, and becomes a
   const std::vector<std::string> tiny = {"steps=40", "checkpoint_every=20", "num_grid_samples=2", "task.sampler.num_steps=2", "task.shift=4"};
   const TrainConfig config = read("moving_digits_teacher_small", tiny);
   const TrainSummary summary = train_into(folder / "whole", config);
-  CHECK(summary.final_loss < 1.2);   // predicting nothing costs about 1.7
+  CHECK(summary.final_loss < 1.2);  // predicting nothing costs about 1.7
   CHECK(fs::exists(folder / "whole" / "samples_40.png"));
   CHECK(fs::exists(folder / "whole" / "samples_40.apng"));
   fs::create_directories(folder / "parts");
   fs::copy(folder / "whole", folder / "parts", fs::copy_options::recursive);
   for (const char* name : {"step_40", "model", "summary.json"}) remove_folder(folder / "parts" / name);
   train_into(folder / "parts", config, true);
-  for (const char* file : {"model.safetensors", "ema.safetensors", "optimizer.safetensors"}) require_equal_files(folder / "whole" / "step_40" / file, folder / "parts" / "step_40" / file);
+  for (const char* file : {"model.safetensors", "ema.safetensors", "optimizer.safetensors"})
+    require_equal_files(folder / "whole" / "step_40" / file, folder / "parts" / "step_40" / file);
   const VideoModel model = load_video_model(folder / "whole" / "model", "folder", at::kFloat, at::kCPU);
   CHECK(model.sample_shape == std::vector<int64_t>{1, 4, 32, 32});
   CHECK(model.scheduler.shift == 4);
@@ -239,7 +244,7 @@ TEST_CASE("a video transformer learns a flow, resumes bit for bit, and becomes a
   further.push_back("model.start_from=" + (folder / "whole" / "model").string());
   further.push_back("learning_rate.warmup_steps=1000000");
   TrainConfig next = read("moving_digits_teacher_small", further);
-  CHECK(train_into(folder / "next", next).final_loss < summary.final_loss + 0.1);   // nearly no rate: what was learned is there
+  CHECK(train_into(folder / "next", next).final_loss < summary.final_loss + 0.1);  // nearly no rate: what was learned is there
 }
 
 TEST_CASE("divergence stops the run, names the step and keeps the last good state", "[unit]") {
@@ -255,8 +260,9 @@ TEST_CASE("divergence stops the run, names the step and keeps the last good stat
   weights.begin()->second.fill_(std::nan(""));
   save_safetensors(file, weights);
   config.steps = 60;
-  CHECK_THAT(message_of([&] { train_into(folder / "a", config, true); }),
-             ContainsSubstring("training diverged: at step 21 the loss is nan") && ContainsSubstring("the last good state is " + (folder / "a" / "step_20").string()));
+  CHECK_THAT(
+      message_of([&] { train_into(folder / "a", config, true); }),
+      ContainsSubstring("training diverged: at step 21 the loss is nan") && ContainsSubstring("the last good state is " + (folder / "a" / "step_20").string()));
   CHECK(newest_train_state(folder / "a") == folder / "a" / "step_20");
 }
 
@@ -281,17 +287,27 @@ TEST_CASE("configs that do not fit together", "[unit]") {
   const auto refusal = [](const std::string& name, const std::vector<std::string>& assignments) {
     return message_of([&] { require_consistent(read(name, assignments)); });
   };
-  CHECK_THAT(refusal("gmm_mlp", {R"(model={"type":"digit_judge"})"}), ContainsSubstring("task.type noise_prediction does not go with model.type digit_judge; noise is predicted by unet2d or mlp"));
+  CHECK_THAT(refusal("gmm_mlp", {R"(model={"type":"digit_judge"})"}),
+             ContainsSubstring("task.type noise_prediction does not go with model.type digit_judge; noise is predicted by unet2d or mlp"));
   CHECK_THAT(refusal("digits_guide", {R"(model={"type":"unet2d"})"}), ContainsSubstring("classes are told apart by digit_classifier or digit_judge"));
-  CHECK_THAT(refusal("gmm_mlp", {R"(model={"type":"unet2d"})"}), ContainsSubstring("model.type unet2d takes examples of shape [1, 32, 32], but data.type gaussian_mixture has [2]"));
-  CHECK_THAT(refusal("digits_prior", {R"(model={"type":"mlp"})"}), ContainsSubstring("model.type mlp takes examples of shape [2], but data.type mnist has [1, 32, 32]"));
+  CHECK_THAT(refusal("gmm_mlp", {R"(model={"type":"unet2d"})"}),
+             ContainsSubstring("model.type unet2d takes examples of shape [1, 32, 32], but data.type gaussian_mixture has [2]"));
+  CHECK_THAT(refusal("digits_prior", {R"(model={"type":"mlp"})"}),
+             ContainsSubstring("model.type mlp takes examples of shape [2], but data.type mnist has [1, 32, 32]"));
   CHECK_THAT(refusal("digits_prior", {"model.layout.in_channels=3"}), ContainsSubstring("takes examples of shape [3, 32, 32]"));
-  CHECK_THAT(refusal("digits_guide", {R"(data={"type":"cifar10"})"}), ContainsSubstring("model.type digit_classifier takes examples of shape [1, 32, 32], but data.type cifar10 has [3, 32, 32]"));
-  CHECK_THAT(refusal("digits_guide", {R"(data={"type":"checkerboard"})"}), ContainsSubstring("task.type classification needs labels, but data.type checkerboard has none"));
-  CHECK_THAT(refusal("moving_digits_teacher_small", {R"(model={"type":"unet2d"})"}), ContainsSubstring("task.type flow_matching does not go with model.type unet2d; a flow is learned by video_dit"));
-  CHECK_THAT(refusal("moving_digits_teacher_small", {"data.examples=frames"}), ContainsSubstring("task.type flow_matching learns from clips with captions, but data.type moving_digits with these examples has none"));
-  CHECK_THAT(refusal("moving_digits_teacher_small", {"model.layout.patch_size=[3,4,4]"}), ContainsSubstring("model.type video_dit takes examples of shape [1, 3, 32, 32], but data.type moving_digits has [1, 4, 32, 32]"));
-  for (const char* name : {"moving_digits_teacher", "moving_digits_teacher_small", "moving_digits_guide", "moving_digits_guide_steps", "moving_digits_judge", "digits_prior", "digits_guide", "digits_judge", "gmm_mlp", "checkerboard_mlp", "gmm_mlp_small", "digits_prior_small", "digits_guide_small", "cifar10_prior"})
+  CHECK_THAT(refusal("digits_guide", {R"(data={"type":"cifar10"})"}),
+             ContainsSubstring("model.type digit_classifier takes examples of shape [1, 32, 32], but data.type cifar10 has [3, 32, 32]"));
+  CHECK_THAT(refusal("digits_guide", {R"(data={"type":"checkerboard"})"}),
+             ContainsSubstring("task.type classification needs labels, but data.type checkerboard has none"));
+  CHECK_THAT(refusal("moving_digits_teacher_small", {R"(model={"type":"unet2d"})"}),
+             ContainsSubstring("task.type flow_matching does not go with model.type unet2d; a flow is learned by video_dit"));
+  CHECK_THAT(refusal("moving_digits_teacher_small", {"data.examples=frames"}),
+             ContainsSubstring("task.type flow_matching learns from clips with captions, but data.type moving_digits with these examples has none"));
+  CHECK_THAT(refusal("moving_digits_teacher_small", {"model.layout.patch_size=[3,4,4]"}),
+             ContainsSubstring("model.type video_dit takes examples of shape [1, 3, 32, 32], but data.type moving_digits has [1, 4, 32, 32]"));
+  for (const char* name :
+       {"moving_digits_teacher", "moving_digits_teacher_small", "moving_digits_guide", "moving_digits_guide_steps", "moving_digits_judge", "digits_prior",
+        "digits_guide", "digits_judge", "gmm_mlp", "checkerboard_mlp", "gmm_mlp_small", "digits_prior_small", "digits_guide_small", "cifar10_prior"})
     CHECK(refusal(name, {}) == "");
 }
 
@@ -306,7 +322,8 @@ TEST_CASE("a batch larger than the data set, and more examples than there are", 
 TEST_CASE("no data folder: training says what to put where", "[unit]") {
   TemporaryFolder folder;
   const MissingData missing(folder / "nowhere");
-  CHECK_THAT(message_of([&] { train_into(folder / "a", read("digits_guide")); }), ContainsSubstring("train-images-idx3-ubyte.gz: missing; put the four files of MNIST"));
+  CHECK_THAT(message_of([&] { train_into(folder / "a", read("digits_guide")); }),
+             ContainsSubstring("train-images-idx3-ubyte.gz: missing; put the four files of MNIST"));
   CHECK_FALSE(fs::exists(folder / "a"));
 }
 

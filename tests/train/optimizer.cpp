@@ -29,8 +29,7 @@ namespace {
 
 std::shared_ptr<torch::nn::Module> small_network() {
   at::manual_seed(3);
-  return torch::nn::Sequential(torch::nn::Conv2d(torch::nn::Conv2dOptions(2, 3, 3)), torch::nn::ReLU(), torch::nn::Flatten(),
-                               torch::nn::Linear(3 * 4, 5))
+  return torch::nn::Sequential(torch::nn::Conv2d(torch::nn::Conv2dOptions(2, 3, 3)), torch::nn::ReLU(), torch::nn::Flatten(), torch::nn::Linear(3 * 4, 5))
       .ptr();
 }
 
@@ -85,8 +84,9 @@ TEST_CASE("AdamW and clipping equal LibTorch's", "[truth]") {
   config.weight_decay = 0.1;
   config.beta2 = 0.97;
   AdamW optimizer(config, flat.values);
-  torch::optim::AdamW reference(theirs->parameters(),
-                                torch::optim::AdamWOptions(config.learning_rate).betas({config.beta1, config.beta2}).eps(config.epsilon).weight_decay(config.weight_decay));
+  torch::optim::AdamW reference(
+      theirs->parameters(),
+      torch::optim::AdamWOptions(config.learning_rate).betas({config.beta1, config.beta2}).eps(config.epsilon).weight_decay(config.weight_decay));
   for (int64_t step = 1; step <= 20; ++step) {
     const at::Tensor x = at::randn({4, 2, 4, 4});
     flat.gradients.zero_();

@@ -46,7 +46,7 @@ TEST_CASE("a run that goes well is not commented on", "[unit]") {
   Detectors detectors({}, gates());
   const auto said = watch(detectors, 50, 3000, [](Observation& o) {
     const double part = static_cast<double>(o.step) / 1800;
-    o.velocity_error = o.step < 1800 ? 1e-6 + 0.03 * part : 0.048 * std::exp(-(part - 1));   // rises from rounding noise, jumps, falls
+    o.velocity_error = o.step < 1800 ? 1e-6 + 0.03 * part : 0.048 * std::exp(-(part - 1));  // rises from rounding noise, jumps, falls
     o.steps_until_commit = std::max<int64_t>(0, 1800 - o.step);
     if (o.steps_until_commit > 0)
       for (int layer = 0; layer < 10; ++layer) o.r.push_back(layer % 2 ? std::max(0.0, 1 - part * 1.3) : 0.98);
@@ -58,7 +58,7 @@ TEST_CASE("a run that goes well is not commented on", "[unit]") {
 
 TEST_CASE("a number that is not finite stops the run", "[unit]") {
   DetectorConfig config;
-  config.stop = false;   // even so
+  config.stop = false;  // even so
   Detectors detectors(config, gates());
   const auto said = watch(detectors, 50, 200, [](Observation& o) {
     if (o.step == 200) o.loss = std::numeric_limits<double>::quiet_NaN(), o.gradient_norm = std::numeric_limits<double>::infinity();
@@ -84,7 +84,7 @@ TEST_CASE("a velocity error that grows warns, then stops", "[unit]") {
   CHECK(said[0].finding.detector == "divergence");
   CHECK_THAT(said[0].finding.text, ContainsSubstring(fmt::format("the transfer diverges: at step {} the smoothed velocity error is", said[0].step)));
   CHECK_THAT(said[0].finding.text, ContainsSubstring("its best was 0.02") && ContainsSubstring("at step 300") && ContainsSubstring("allowed 5 times that"));
-  CHECK(said[1].step == said[0].step + 100);   // patience: the third row
+  CHECK(said[1].step == said[0].step + 100);  // patience: the third row
   CHECK(said[1].finding.level == Level::kStop);
   CHECK_THAT(said[1].finding.text, ContainsSubstring(fmt::format("above since step {}", said[0].step)) && ContainsSubstring("Stopped after 3 log rows"));
   DetectorConfig config;
@@ -113,15 +113,16 @@ TEST_CASE("the commit's jump is no divergence, a growth after it is", "[unit]") 
 TEST_CASE("clips that lose their variance, or explode, warn and then stop", "[unit]") {
   Detectors detectors({}, gates());
   auto said = watch(detectors, 50, 900, [](Observation& o) {
-    if (o.step % 100) return;   // clips are drawn every 100 steps only
+    if (o.step % 100) return;  // clips are drawn every 100 steps only
     o.teacher_deviation = 0.5;
     o.student_deviation = o.step < 500 ? 0.5 : 0.2;
   });
   REQUIRE(said.size() >= 2);
   CHECK(said[0].step == 500);
   CHECK(said[0].finding.level == Level::kWarning);
-  CHECK_THAT(said[0].finding.text, ContainsSubstring("the student's clips lose their variance: at step 500 their standard deviation is 0.2, the teacher's 0.5: a ratio "
-                                                     "of 0.4 (allowed 0.5 to 2); since step 500"));
+  CHECK_THAT(said[0].finding.text,
+             ContainsSubstring("the student's clips lose their variance: at step 500 their standard deviation is 0.2, the teacher's 0.5: a ratio "
+                               "of 0.4 (allowed 0.5 to 2); since step 500"));
   CHECK(said[1].step == 700);
   CHECK(said[1].finding.level == Level::kStop);
   CHECK_THAT(said[1].finding.text, ContainsSubstring("since step 500"));
@@ -141,8 +142,9 @@ TEST_CASE("gates that no speed brings down in time are named at the first row", 
   REQUIRE(said.size() == 1);
   CHECK(said[0].step == 50);
   CHECK(said[0].finding.detector == "reach");
-  CHECK_THAT(said[0].finding.text, ContainsSubstring("cannot reach 5 linear layers before the commit: at step 50 1 have r <= 0.5 and the 5 smallest scores go up to 0.99, so one "
-                                                     "must still fall by 0.49; in the 1950 steps left r moves by at most 0.0585 (3e-05 a step"));
+  CHECK_THAT(said[0].finding.text,
+             ContainsSubstring("cannot reach 5 linear layers before the commit: at step 50 1 have r <= 0.5 and the 5 smallest scores go up to 0.99, so one "
+                               "must still fall by 0.49; in the 1950 steps left r moves by at most 0.0585 (3e-05 a step"));
   CHECK_THAT(said[0].finding.text, ContainsSubstring("Raise gates.learning_rate above 8.4 times its value"));
   // The rectified sigmoid is slower by 0.3.
   GateConfig sigmoid = gates(5, 4e-4);
@@ -159,14 +161,15 @@ TEST_CASE("gates that are too slow at their own speed are named after the grace"
   const auto said = watch(detectors, 50, 1500, [](Observation& o) {
     o.steps_until_commit = 2000 - o.step;
     const double step = static_cast<double>(o.step);
-    o.r = {1 - step / 1600, 1 - step / 1700, 1 - step / 10000, 1 - step / 10000, 0.99, 0.99};   // two in time, four not
+    o.r = {1 - step / 1600, 1 - step / 1700, 1 - step / 10000, 1 - step / 10000, 0.99, 0.99};  // two in time, four not
     for (double& r : o.r) r = std::max(r, 0.0);
   });
   REQUIRE(!said.empty());
-  CHECK(said[0].step == 700);   // 0.3 of 2000, and the third row
+  CHECK(said[0].step == 700);  // 0.3 of 2000, and the third row
   CHECK(said[0].finding.level == Level::kWarning);
   CHECK_THAT(said[0].finding.text, ContainsSubstring("the gates are too slow: at step 700 0 layers have r <= 0.5"));
-  CHECK_THAT(said[0].finding.text, ContainsSubstring("at their speed of the last 250 steps it will be 2 of the wanted 4 at the commit in 1300 steps; so since step 600"));
+  CHECK_THAT(said[0].finding.text,
+             ContainsSubstring("at their speed of the last 250 steps it will be 2 of the wanted 4 at the commit in 1300 steps; so since step 600"));
   CHECK_THAT(said[0].finding.text, ContainsSubstring("would round the other 2 at once"));
   for (const Said& s : said) CHECK(s.finding.level == Level::kWarning);
 }
@@ -180,9 +183,10 @@ TEST_CASE("gates that are undecided near the commit are named once", "[unit]") {
   REQUIRE(said.size() == 1);
   CHECK(said[0].step == 850);
   CHECK(said[0].finding.detector == "undecided");
-  CHECK_THAT(said[0].finding.text, ContainsSubstring("at step 850, 150 steps before the commit, the mean distance of r to 0 or 1 is 0.312 (allowed 0.1) and 3 of 4 layers lie "
-                                                     "between 0.1 and 0.9") &&
-                                       ContainsSubstring("Raise gates.regulariser_weight"));
+  CHECK_THAT(said[0].finding.text,
+             ContainsSubstring("at step 850, 150 steps before the commit, the mean distance of r to 0 or 1 is 0.312 (allowed 0.1) and 3 of 4 layers lie "
+                               "between 0.1 and 0.9") &&
+                 ContainsSubstring("Raise gates.regulariser_weight"));
   Detectors crowd({}, gates(2));
   const auto as_one = watch(crowd, 50, 950, [](Observation& o) {
     o.steps_until_commit = 1000 - o.step;

@@ -32,7 +32,7 @@ TEST_CASE("the count of linear layers and its gradient", "[unit]") {
   }
   const at::Tensor r = at::full({30}, 0.99f).requires_grad_();
   count_constraint(r, 16).backward();
-  CHECK(at::equal(r.grad(), at::full({30}, 32.0f)));   // too few: every r is pushed down
+  CHECK(at::equal(r.grad(), at::full({30}, 32.0f)));  // too few: every r is pushed down
 }
 
 TEST_CASE("decisiveness is 0 at 0 and 1, one a layer at 1/2, with the gradient of its formula", "[unit]") {
@@ -76,8 +76,7 @@ TEST_CASE("the exponent's schedule", "[unit]") {
 }
 
 TEST_CASE("the rectified sigmoid and its inverse", "[unit]") {
-  for (const double r : {0.01, 0.3, 0.5, 0.77, 0.99})
-    CHECK(rectified_sigmoid(scalar(inverse_rectified_sigmoid(r))).item<double>() == Approx(r).epsilon(1e-12));
+  for (const double r : {0.01, 0.3, 0.5, 0.77, 0.99}) CHECK(rectified_sigmoid(scalar(inverse_rectified_sigmoid(r))).item<double>() == Approx(r).epsilon(1e-12));
   CHECK(rectified_sigmoid(scalar(inverse_rectified_sigmoid(1))).item<double>() == Approx(1));
   CHECK(rectified_sigmoid(scalar(inverse_rectified_sigmoid(0))).item<double>() == Approx(0).margin(1e-12));
   CHECK(at::allclose(rectified_sigmoid(at::tensor({-20.0, 0.0, 20.0}, at::kDouble)), at::tensor({0.0, 0.5, 1.0}, at::kDouble), 1e-12, 0));

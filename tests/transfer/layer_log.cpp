@@ -13,9 +13,7 @@ namespace {
 
 using Catch::Matchers::ContainsSubstring;
 
-std::vector<LayerRow> two_layers(int64_t step) {
-  return {{step, 0, 0.99, -1.0 / 3, 0.32, -1e-12}, {step, 1, 0.1 + 0.2, 2e-7, 0.32, 0}};
-}
+std::vector<LayerRow> two_layers(int64_t step) { return {{step, 0, 0.99, -1.0 / 3, 0.32, -1e-12}, {step, 1, 0.1 + 0.2, 2e-7, 0.32, 0}}; }
 
 void add_text(const std::filesystem::path& file, const std::string& text) { std::ofstream(file, std::ios::app) << text; }
 
@@ -41,12 +39,12 @@ TEST_CASE("a resumed run continues its files: no later row, no half line", "[uni
     LayerLog log(folder.path);
     for (const int64_t step : {10, 20, 30}) log.layers(two_layers(step));
   }
-  add_text(folder / "layers.csv", "40,0,0.5,0.1");   // killed here
+  add_text(folder / "layers.csv", "40,0,0.5,0.1");  // killed here
   add_text(folder / "messages.csv", "40,warn");
   CHECK(read_layer_rows(folder / "layers.csv").size() == 6);
   CHECK(read_message_rows(folder / "messages.csv").empty());
   {
-    LayerLog log(folder.path);   // opening alone drops the half line
+    LayerLog log(folder.path);  // opening alone drops the half line
     log.layers(two_layers(50));
     CHECK(read_layer_rows(folder / "layers.csv").size() == 8);
     log.cut_after(20);

@@ -28,7 +28,7 @@ using Catch::Matchers::ContainsSubstring;
 using test::message_of;
 using test::TemporaryFolder;
 
-constexpr int64_t kLayers = 4, kHeadDim = 32;   // linear attention takes no smaller heads
+constexpr int64_t kLayers = 4, kHeadDim = 32;  // linear attention takes no smaller heads
 
 // A teacher and 12 trajectories of it in `folder`, and a transfer of 6 steps.
 TransferConfig transfer_in(const TemporaryFolder& folder) {
@@ -52,7 +52,8 @@ TransferConfig transfer_in(const TemporaryFolder& folder) {
     resolve_trajectories(paths, layout);
     ConfigRefOf<TrajectoriesConfig> ref(paths);
     RunDirectory run({"trajectories", "case", config.trajectories, false, ""}, ref);
-    make_trajectories(paths, describe_trajectories(paths, layout, video_model_digest(paths.teacher, paths.weights)), load_video_model(paths.teacher, "folder", at::kFloat, at::kCPU), run, at::kCPU);
+    make_trajectories(paths, describe_trajectories(paths, layout, video_model_digest(paths.teacher, paths.weights)),
+                      load_video_model(paths.teacher, "folder", at::kFloat, at::kCPU), run, at::kCPU);
   }
   config.guidance.scale = 2;
   config.gates.num_linear = 2;
@@ -99,7 +100,10 @@ TEST_CASE("at r = 1 the student is the teacher, bit for bit, with both branches 
   CHECK(at::equal(student(x, time, text), wanted));
   scores.r.fill_(0.5);
   CHECK_FALSE(at::equal(student(x, time, text), wanted));
-  CHECK_THAT(message_of([&] { convert_attention(without_gates(student, {2}), HedgehogMapConfig{}, {true, true, true, true}); }), ContainsSubstring("the teacher's layer 2 is linear already"));
+  CHECK_THAT(message_of([&] {
+               convert_attention(without_gates(student, {2}), HedgehogMapConfig{}, {true, true, true, true});
+             }),
+             ContainsSubstring("the teacher's layer 2 is linear already"));
 }
 
 TEST_CASE("gates: the count pulls them down together, a matching gradient holds one back, the smallest are chosen", "[unit]") {
@@ -109,10 +113,10 @@ TEST_CASE("gates: the count pulls them down together, a matching gradient holds 
   config.learning_rate = 0.02;
   for (const char* parametrisation : {"raw", "sigmoid"}) {
     config.parametrisation = parametrisation;
-    GateScores scores(config, {.warmup = 1}, student);   // the regulariser holds scores near 1 where they are
+    GateScores scores(config, {.warmup = 1}, student);  // the regulariser holds scores near 1 where they are
     for (int64_t step = 1; step <= 20; ++step) {
       scores.clear_gradient();
-      scores.gradient[1] -= 10;   // layer 1 costs much where it is linear
+      scores.gradient[1] -= 10;  // layer 1 costs much where it is linear
       scores.begin_step(step, 0.1);
       scores.apply();
     }
@@ -144,12 +148,12 @@ TEST_CASE("a transfer ends in a model of softmax and linear layers that loads by
 TEST_CASE("a transfer that goes on from any state equals one that was never stopped", "[unit]") {
   const TemporaryFolder folder;
   TransferConfig config = transfer_in(folder);
-  config.matching = DmdMatchingConfig{};   // its critic, too
+  config.matching = DmdMatchingConfig{};  // its critic, too
   config.critic.steps = 2;
   config.detectors.stop = false;
   run_in(folder / "whole", config);
   const NamedTensors wanted = weights_of(folder / "whole");
-  for (const int64_t step : {1, 3, 5}) {   // before, at and after the commit
+  for (const int64_t step : {1, 3, 5}) {  // before, at and after the commit
     const fs::path part = folder / fmt::format("part{}", step);
     fs::copy(folder / "whole", part, fs::copy_options::recursive);
     for (int64_t later = step + 1; later <= config.steps; ++later) remove_folder(part / fmt::format("step_{}", later));
@@ -175,7 +179,7 @@ TEST_CASE("the parts of every step are timed, also after a resume, and change no
   for (const int64_t step : {4, 5, 6}) fs::remove_all(folder / "timed" / ("step_" + std::to_string(step)));
   for (const char* written : {"summary.json", "model"}) fs::remove_all(folder / "timed" / written);
   run_in(folder / "timed", config, /*resume=*/true);
-  std::map<std::string, std::map<int64_t, double>> ms;   // stage -> step -> ms
+  std::map<std::string, std::map<int64_t, double>> ms;  // stage -> step -> ms
   std::istringstream rows(read_text_file(folder / "timed" / "stages.csv"));
   std::string line;
   std::getline(rows, line);
@@ -192,14 +196,14 @@ TEST_CASE("the parts of every step are timed, also after a resume, and change no
     CHECK(steps.size() == 6);
     different += steps.size();
   }
-  CHECK(number == different);   // no step twice
+  CHECK(number == different);  // no step twice
   for (const auto& [step, whole] : ms.at("step")) CHECK(whole >= ms.at("backward").at(step) + ms.at("teacher").at(step) + ms.at("optimizer").at(step));
 }
 
 TEST_CASE("a batch in parts is the batch, to rounding", "[unit]") {
   const TemporaryFolder folder;
   TransferConfig config = transfer_in(folder);
-  config.optimizer.epsilon = 1e-3;   // Adam turns a gradient's rounding into steps where it is near 0
+  config.optimizer.epsilon = 1e-3;  // Adam turns a gradient's rounding into steps where it is near 0
   run_in(folder / "1", config);
   for (const int64_t parts : {2, 4}) {
     config.accumulate = parts;
@@ -222,7 +226,8 @@ TEST_CASE("what does not fit a transfer is named", "[unit]") {
     return message_of([&] { prepare_transfer(config, at::kCPU); });
   };
   CHECK(refusal([](TransferConfig&) {}).empty());
-  CHECK_THAT(refusal([](TransferConfig& c) { c.gates.num_linear = 40; }), ContainsSubstring("gates.num_linear is 40, but the teacher has 4 layers (allowed 0..4)"));
+  CHECK_THAT(refusal([](TransferConfig& c) { c.gates.num_linear = 40; }),
+             ContainsSubstring("gates.num_linear is 40, but the teacher has 4 layers (allowed 0..4)"));
   CHECK_THAT(refusal([](TransferConfig& c) { c.gates.forbidden = {0, 1, 2}; }), ContainsSubstring("leaves 1 of the teacher's 4 layers"));
   CHECK_THAT(refusal([](TransferConfig& c) { c.guidance = {.convention = "c_plus", .scale = 1}; }), ContainsSubstring("u_plus 2"));
   CHECK_THAT(refusal([](TransferConfig& c) { c.trajectories = ""; }), ContainsSubstring("trajectories is empty"));
@@ -231,13 +236,15 @@ TEST_CASE("what does not fit a transfer is named", "[unit]") {
   CHECK_THAT(refusal([&](TransferConfig& c) {
                c.teacher = (folder / "other").string();
                save_video_model(c.teacher, test::tiny_teacher(7, 1, kLayers, kHeadDim), at::kFloat);
-             }), ContainsSubstring("teacher"));
+             }),
+             ContainsSubstring("teacher"));
   CHECK_THAT(refusal([&](TransferConfig& c) {
                VideoModel linear = test::tiny_teacher(7, 1, kLayers, kHeadDim);
                linear.transformer = without_gates(convert_attention(linear.transformer, HedgehogMapConfig{}, {true, true, true, true}), {1});
                c.teacher = (folder / "linear").string();
                save_video_model(c.teacher, linear, at::kFloat);
-             }), ContainsSubstring("layer 1 is linear already"));
+             }),
+             ContainsSubstring("layer 1 is linear already"));
 }
 
 }  // namespace

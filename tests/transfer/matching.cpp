@@ -92,18 +92,18 @@ double gradient_over_error(const MatchingConfig& config, const MatchingDraw& dra
   const MatchingParts parts = matching_loss(config, four_steps(), {constant_velocity(p), constant_velocity(at::scalar_tensor(1.3, at::kDouble)), frozen}, draw);
   parts.loss.backward();
   CHECK(parts.velocity_error[0].item<double>() == Approx(1 / (1.3 * 1.3)));
-  return -p.grad().item<double>();   // the error is 1
+  return -p.grad().item<double>();  // the error is 1
 }
 
 TEST_CASE("adm: the weights of both readings, and towards the teacher", "[unit]") {
   const MatchingDraw draw = draw_at(0.75, 0.5, 8);
   AdmConfig adm;
-  CHECK(gradient_over_error(adm, draw) == Approx(0.25 * 1.0));             // (t' - t) (1 - t)/t
+  CHECK(gradient_over_error(adm, draw) == Approx(0.25 * 1.0));  // (t' - t) (1 - t)/t
   adm.substeps = 2;
   CHECK(gradient_over_error(adm, draw) == Approx(0.125 * 0.375 / 0.625));
   adm.substeps = 1;
   adm.reading = "renoise";
-  CHECK(gradient_over_error(adm, draw) == Approx(0.5 * 0.75 * 1.0));       // (1 - t) t' (1 - t)/t
+  CHECK(gradient_over_error(adm, draw) == Approx(0.5 * 0.75 * 1.0));  // (1 - t) t' (1 - t)/t
   adm.normalisation = "unit";
   CHECK(gradient_over_error(adm, draw) == Approx(1));
   adm.reading = "solver_step";
@@ -140,7 +140,7 @@ TEST_CASE("adm at the last solver step: the clamp, or a match where the state is
   CHECK(asked.size() == 2);
   CHECK(asked[0] == Approx(0.02));
   CHECK(asked[1] == 0.25);
-  CHECK(gradient_over_error(adm, draw) == Approx(0.23 * 0.98 / 0.02));   // the weight stays
+  CHECK(gradient_over_error(adm, draw) == Approx(0.23 * 0.98 / 0.02));  // the weight stays
   adm.normalisation = "unit";
   CHECK(gradient_over_error(adm, draw) == Approx(1));
 }
@@ -160,12 +160,12 @@ TEST_CASE("matching times lie where they are said to", "[unit]") {
   CHECK(t.min().item<double>() == Approx(0.7).margin(1e-3));
   config = {.time = "lower_solver_time", .clamp_low = 0.01};
   t = matching_time(config, four_steps(), draw);
-  for (const double level : {0.5, 0.25, 0.01})   // a third each; 0 becomes clamp_low
+  for (const double level : {0.5, 0.25, 0.01})  // a third each; 0 becomes clamp_low
     CHECK((t - level).abs().lt(1e-6).to(at::kDouble).mean().item<double>() == Approx(1 / 3.0).margin(0.03));
   draw.sigma.fill_(1);
   draw.next_sigma.fill_(0.995);
   CHECK(matching_time({}, four_steps(), draw).eq(0.98).all().item<bool>());
-  draw.sigma.fill_(0.015);   // below clamp_low: never above t'
+  draw.sigma.fill_(0.015);  // below clamp_low: never above t'
   draw.next_sigma.fill_(0);
   CHECK(matching_time({}, four_steps(), draw).eq(0.015).all().item<bool>());
 }
@@ -175,7 +175,8 @@ TEST_CASE("velocity differences are score differences on Gaussians", "[truth]") 
   for (const double t : {0.1, 0.5, 0.9}) {
     const double v = (1 - t) * (1 - t) + t * t, a = 0.4, b = -0.9;
     const at::Tensor x = at::randn({9, 2}, at::kDouble), sigma = at::full({9}, t, at::kDouble);
-    const at::Tensor u = gaussian_velocity(at::scalar_tensor(a, at::kDouble))(x, sigma), student = gaussian_velocity(at::scalar_tensor(b, at::kDouble))(x, sigma);
+    const at::Tensor u = gaussian_velocity(at::scalar_tensor(a, at::kDouble))(x, sigma),
+                     student = gaussian_velocity(at::scalar_tensor(b, at::kDouble))(x, sigma);
     CHECK(at::allclose(u, -(x + t * (-(x - (1 - t) * a) / v)) / (1 - t)));
     CHECK(at::allclose(-(1 - t) / t * (u - student), at::full_like(x, (1 - t) * (a - b) / v)));
   }
@@ -223,7 +224,8 @@ TEST_CASE("every objective but dmd leads a student of one number to the teacher,
     for (const double distance : {-3.0, -0.5, -0.01, 0.01, 0.5, 3.0})
       for (const double sigma : {1.0, 0.5, 0.25}) {
         const at::Tensor b = at::scalar_tensor(a + distance, at::kDouble).requires_grad_();
-        matching_loss(config, four_steps(), {gaussian_velocity(b), gaussian_velocity(at::scalar_tensor(a, at::kDouble)), {}}, draw_at(sigma, sigma - 0.25, 8)).loss.backward();
+        matching_loss(config, four_steps(), {gaussian_velocity(b), gaussian_velocity(at::scalar_tensor(a, at::kDouble)), {}}, draw_at(sigma, sigma - 0.25, 8))
+            .loss.backward();
         CHECK(b.grad().item<double>() * distance > 0);
       }
   }
@@ -266,7 +268,7 @@ TEST_CASE("dmd: the generator moves to the teacher, the critic's loss is least a
   const double at_student = loss_of(b0);
   for (const double c : {b0 - 0.4, b0 - 0.15, b0 + 0.15, b0 + 0.4, a}) CHECK(loss_of(c) > at_student);
   const double curvature = (loss_of(b0 + 0.1) + loss_of(b0 - 0.1) - 2 * at_student) / 0.01, slope = (loss_of(b0 + 0.1) - loss_of(b0 - 0.1)) / 0.2;
-  CHECK(std::abs(slope / curvature) < 0.05);   // where its minimum lies, off by sampling noise alone
+  CHECK(std::abs(slope / curvature) < 0.05);  // where its minimum lies, off by sampling noise alone
   const at::Tensor c = at::scalar_tensor(b0, at::kDouble).requires_grad_();
   b.mutable_grad() = at::Tensor();
   critic_loss(config, {generator, teacher, gaussian_velocity(c)}, draw).backward();
@@ -288,9 +290,7 @@ TEST_CASE("what an objective costs", "[unit]") {
   CHECK(matching_calls(DmdMatchingConfig{}).needs_noise);
   // And that is what is called.
   int64_t student_calls = 0, teacher_calls = 0, score_calls = 0;
-  const auto counting = [](int64_t& count) {
-    return [&count](const at::Tensor& x, const at::Tensor&) { return ++count, at::zeros_like(x); };
-  };
+  const auto counting = [](int64_t& count) { return [&count](const at::Tensor& x, const at::Tensor&) { return ++count, at::zeros_like(x); }; };
   for (MatchingConfig config : objectives()) {
     student_calls = teacher_calls = score_calls = 0;
     MatchingDraw draw = draw_at(0.5, 0.25, 2);
@@ -317,14 +317,18 @@ TEST_CASE("matching says what is wrong with a config, a network, a draw", "[unit
   CHECK_THAT(message(R"({"reading": "renoise", "both_ends": true})"), ContainsSubstring("matching.both_ends is true"));
   CHECK_THAT(message(R"({"reading": "renoise", "match_last_step": true})"), ContainsSubstring("matching.match_last_step is true"));
 
-  CHECK_THAT(message(R"({"normalisation": "dmd_norm", "match_last_step": true})"), ContainsSubstring("matching.match_last_step is true") && ContainsSubstring("dmd_norm"));
+  CHECK_THAT(message(R"({"normalisation": "dmd_norm", "match_last_step": true})"),
+             ContainsSubstring("matching.match_last_step is true") && ContainsSubstring("dmd_norm"));
 
   MatchingDraw draw = draw_at(0.5, 0.25, 2);
   const VelocityAt zero = constant_velocity(at::zeros({}, at::kDouble));
   AdmConfig ema;
   ema.score = "ema";
   CHECK_THAT(test::message_of([&] { matching_loss(ema, four_steps(), {zero, zero, {}}, draw); }), ContainsSubstring("needs the network \"score\""));
-  CHECK_THAT(test::message_of([&] { matching_loss(MseMatchingConfig{.target = "stored"}, four_steps(), {zero, {}, {}}, draw); }), ContainsSubstring("draw.velocity is missing"));
+  CHECK_THAT(test::message_of([&] {
+               matching_loss(MseMatchingConfig{.target = "stored"}, four_steps(), {zero, {}, {}}, draw);
+             }),
+             ContainsSubstring("draw.velocity is missing"));
   draw.next_sigma = at::Tensor();
   CHECK_THAT(test::message_of([&] { matching_loss(AdmConfig{}, four_steps(), {zero, zero, {}}, draw); }), ContainsSubstring("next_sigma has 0 values"));
 }

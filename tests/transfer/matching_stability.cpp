@@ -93,12 +93,12 @@ TEST_CASE("linear picture: what each remedy of the literal form is worth", "[tru
   last.match_last_step = true;
   both.both_ends = true;
   anchor.anchor = 1;
-  CHECK(growth_of(last, 0.5).typical > 1e12);                       // no cure by itself
+  CHECK(growth_of(last, 0.5).typical > 1e12);  // no cure by itself
   const LinearGrowth within = growth_of(adm("unit", "within_step"), 0.5);
-  CHECK(within.typical > 5);                                        // far less, not none
+  CHECK(within.typical > 5);  // far less, not none
   CHECK(within.typical < 100);
   CHECK(growth_of(both, 0.5).typical < 1.001);
-  CHECK(growth_of(anchor, 0.5).typical == Approx(growth_of(both, 0.5).typical));   // the same up to a factor of two in rate
+  CHECK(growth_of(anchor, 0.5).typical == Approx(growth_of(both, 0.5).typical));  // the same up to a factor of two in rate
   CHECK_THAT(test::message_of([] { growth_of(DmdMatchingConfig{}, 1); }), ContainsSubstring("dmd compares a critic"));
 }
 
@@ -132,8 +132,8 @@ TEST_CASE("trained students: the teacher is a fixed point of every objective", "
   MatchingTrialConfig at_teacher = trial(1);
   at_teacher.perturbation = 0;
   at_teacher.steps = at_teacher.log_every = 10;
-  for (const MatchingConfig& config : {MatchingConfig(MseMatchingConfig{}), MatchingConfig(adm("raw")), MatchingConfig(adm("dmd_norm")), MatchingConfig(adm("unit", "lower_solver_time")),
-                                       MatchingConfig(OnPolicyMatchingConfig{})}) {
+  for (const MatchingConfig& config : {MatchingConfig(MseMatchingConfig{}), MatchingConfig(adm("raw")), MatchingConfig(adm("dmd_norm")),
+                                       MatchingConfig(adm("unit", "lower_solver_time")), MatchingConfig(OnPolicyMatchingConfig{})}) {
     const MatchingTrial result = train(config, at_teacher);
     CHECK(result.step.back() == 10);
     CHECK(result.velocity_error.back() == 0);

@@ -22,7 +22,7 @@ TEST_CASE("clips are probed one by one", "[unit]") {
   clips[0][0][0].fill_(-2);
   clips[0][0][1].fill_(2);
   clips[0][0][2].fill_(-2);
-  clips[0][0][2][0][0].fill_(1);   // |x| = 1 is shown as it is
+  clips[0][0][2][0][0].fill_(1);  // |x| = 1 is shown as it is
   const ClipProbes probes = probe_clips(clips);
   CHECK(probes.saturated[0].item<double>() == Approx(11.0 / 12));
   CHECK(probes.saturated[1].item<double>() == 0);
@@ -41,7 +41,7 @@ TEST_CASE("values are averaged in bins of sigma", "[unit]") {
   BinnedMean gap(4, at::kCPU);
   const void* address = gap.totals().data_ptr();
   gap.add(at::tensor({1.0, 3.0, 10.0}), at::tensor({0.1, 0.2, 0.99}));
-  gap.add(at::tensor({5.0, 20.0, 7.0, 8.0}), at::tensor({0.24, 1.0, -0.5, 0.5}));   // both ends fall inside
+  gap.add(at::tensor({5.0, 20.0, 7.0, 8.0}), at::tensor({0.24, 1.0, -0.5, 0.5}));  // both ends fall inside
   const SigmaBins bins = gap.fetch();
   CHECK(bins.count == std::vector<int64_t>{4, 0, 1, 2});
   CHECK(bins.mean[0] == Approx((1 + 3 + 5 + 7) / 4.0));

@@ -36,7 +36,7 @@ constexpr int64_t kRoomy = int64_t{1} << 40;
 // A teacher, prompts, and a config of 7 trajectories in shards of 2, in `folder`.
 struct Case {
   explicit Case(const TemporaryFolder& folder) {
-    at::set_num_threads(1);   // more are slower at this size
+    at::set_num_threads(1);  // more are slower at this size
     config.teacher = test::write_tiny_teacher(folder / "teacher").string();
     config.prompts = (folder / "prompts.txt").string();
     write_file_atomically(config.prompts, "a up\n\na down\r\nup\n");
@@ -89,7 +89,10 @@ TEST_CASE("which steps are kept", "[unit]") {
   CHECK(kept_steps({}, 3) == Steps{0, 1, 2});
   CHECK(kept_steps({.every = 2, .steps = {}}, 5) == Steps{0, 2, 4});
   CHECK(kept_steps({.every = 1, .steps = {4, 0}}, 5) == Steps{0, 4});
-  CHECK_THAT(message_of([] { kept_steps({.every = 1, .steps = {1, 5}}, 5); }), ContainsSubstring("keep.steps has 5, but the sampler has 5 steps (allowed 0..4)"));
+  CHECK_THAT(message_of([] {
+               kept_steps({.every = 1, .steps = {1, 5}}, 5);
+             }),
+             ContainsSubstring("keep.steps has 5, but the sampler has 5 steps (allowed 0..4)"));
   CHECK_THAT(message_of([] { kept_steps({.every = 1, .steps = {1, 1}}, 5); }), ContainsSubstring("keep.steps has 1 twice"));
   CHECK_THAT(message_of([] { kept_steps({.every = 2, .steps = {1}}, 5); }), ContainsSubstring("keep one"));
 }
@@ -111,7 +114,8 @@ TEST_CASE("a config takes the model's shift and sizes, and contradicts neither",
   CHECK(trajectories_cost(m).network_calls == 7 * 5 * 2);
   TrajectoriesConfig other = c.config;
   schedule_of(other.sampler).shift = 8;
-  CHECK_THAT(message_of([&] { resolve_trajectories(other, c.layout()); }), ContainsSubstring("sampler.shift is 8, but shift_from is model and the teacher's") && ContainsSubstring("has 3"));
+  CHECK_THAT(message_of([&] { resolve_trajectories(other, c.layout()); }),
+             ContainsSubstring("sampler.shift is 8, but shift_from is model and the teacher's") && ContainsSubstring("has 3"));
   other.shift_from = "sampler";
   resolve_trajectories(other, c.layout());
   CHECK(schedule_of(other.sampler).shift == 8);
@@ -205,7 +209,7 @@ TEST_CASE("stored trajectories are the teacher's, from memory and from the files
   const TrajectoryManifest& m = loaded.manifest();
   const VideoModel teacher = c.teacher();
   const TrajectoryGenerator generator(m, teacher_velocity(teacher, m, at::kCPU), at::kCPU, at::kCPU);
-  const at::Tensor rows = at::tensor({34, 0, 13, 13, 10}, at::kLong);   // trajectory and step: 6.4, 0.0, 2.3, 2.3, 2.0
+  const at::Tensor rows = at::tensor({34, 0, 13, 13, 10}, at::kLong);  // trajectory and step: 6.4, 0.0, 2.3, 2.3, 2.0
   const TrajectoryBatch batch = loaded.batch(rows, 0), same_batch = mapped.batch(rows, 0);
   CHECK(at::equal(batch.x, same_batch.x));
   CHECK(at::equal(batch.velocity, same_batch.velocity));
@@ -221,7 +225,8 @@ TEST_CASE("stored trajectories are the teacher's, from memory and from the files
   // The velocity is the guided one at x.
   const at::NoGradGuard no_grad;
   const auto encode = [&](const char* caption) { return teacher.text_encoder->encode(std::vector<std::string>{caption}); };
-  const at::Tensor u = guided_velocity(teacher.transformer, {"u_plus", 2.0}, batch.x.narrow(0, 0, 1), batch.timestep.narrow(0, 0, 1), encode("a up"), encode(""));
+  const at::Tensor u =
+      guided_velocity(teacher.transformer, {"u_plus", 2.0}, batch.x.narrow(0, 0, 1), batch.timestep.narrow(0, 0, 1), encode("a up"), encode(""));
   CHECK(at::allclose(batch.velocity.narrow(0, 0, 1), u, c.config.dtype == "bf16" ? 3e-2 : 1e-4, c.config.dtype == "bf16" ? 3e-2 : 1e-5));
   CHECK_THAT(message_of([&] { loaded.batch(rows.to(at::kFloat), 0); }), ContainsSubstring("wanted [B] int64"));
 }
@@ -234,13 +239,14 @@ TEST_CASE("a run that was stopped and resumed leaves the bytes of one that was n
   CHECK(whole.size() == 5);
   int64_t shards = 0;
   const FreeBytes stop_in_third = [&](const fs::path&) {
-    if (++shards == 4) request_interrupt();   // once for all of them, then before each
+    if (++shards == 4) request_interrupt();  // once for all of them, then before each
     return kRoomy;
   };
-  CHECK_THAT(message_of([&] { c.make(folder / "parts", false, stop_in_third); }), ContainsSubstring("interrupted in shard 2 of 4; the 2 finished shards in") && ContainsSubstring("--resume goes on"));
+  CHECK_THAT(message_of([&] { c.make(folder / "parts", false, stop_in_third); }),
+             ContainsSubstring("interrupted in shard 2 of 4; the 2 finished shards in") && ContainsSubstring("--resume goes on"));
   clear_interrupt();
   CHECK(contents(folder / "parts").size() == 3);
-  write_file_atomically(folder / "parts" / "trajectories_00002.h5.tmp.1.0", "half a shard");   // of a writer that was killed
+  write_file_atomically(folder / "parts" / "trajectories_00002.h5.tmp.1.0", "half a shard");  // of a writer that was killed
   // Killed between the shard and the manifest: the shard is there, but counts for nothing.
   fs::copy_file(folder / "whole" / "trajectories_00002.h5", folder / "parts" / "trajectories_00002.h5");
   CHECK_THAT(opening(folder / "parts"), ContainsSubstring("2 of 4 shards are finished; run the same `linden trajectories` with --resume"));
@@ -301,12 +307,18 @@ TEST_CASE("what a consumer of trajectories checks", "[unit]") {
   const TrajectoryManifest m = c.manifest();
   require_teacher(m, "runs/t", m.teacher, "elsewhere");
   CHECK_THAT(message_of([&] { require_teacher(m, "runs/t", "abc", "models/other"); }),
-             ContainsSubstring("runs/t: these trajectories are of another teacher: theirs is " + m.teacher + " (then in " + c.config.teacher + "), but models/other is abc"));
+             ContainsSubstring("runs/t: these trajectories are of another teacher: theirs is " + m.teacher + " (then in " + c.config.teacher +
+                               "), but models/other is abc"));
   require_guidance(m, {"u_plus", 2});
-  CHECK_THAT(message_of([&] { require_guidance(m, {"c_plus", 2}); }),
+  CHECK_THAT(message_of([&] {
+               require_guidance(m, {"c_plus", 2});
+             }),
              ContainsSubstring("guidance is c_plus 2, but the trajectories were made with u_plus 2 (in c_plus that is 1); set guidance to u_plus 2"));
   CHECK_THAT(message_of([&] { require_guidance(m, {"c_plus", 1}); }), ContainsSubstring("(in c_plus that is 1)"));
-  CHECK_THAT(message_of([&] { require_guidance(m, {"u_plus", 5}); }), ContainsSubstring("guidance is u_plus 5, but the trajectories were made with u_plus 2; set guidance.scale to 2"));
+  CHECK_THAT(message_of([&] {
+               require_guidance(m, {"u_plus", 5});
+             }),
+             ContainsSubstring("guidance is u_plus 5, but the trajectories were made with u_plus 2; set guidance.scale to 2"));
   require_latents(m, 1, {1, 2, 2});
   CHECK_THAT(message_of([&] { require_latents(m, 16, {1, 2, 2}); }), ContainsSubstring("latents are [1, 2, 4, 4]") && ContainsSubstring("takes 16 channels"));
   CHECK_THAT(message_of([&] { require_latents(m, 1, {1, 3, 2}); }), ContainsSubstring("multiples of [1, 3, 2]"));
@@ -319,7 +331,8 @@ TEST_CASE("prompts that there are not, or that the teacher cannot read", "[unit]
   CHECK_THAT(message_of([&] { c.manifest(); }), ContainsSubstring("prompts.txt: there is no prompt in it; wanted one a line"));
   write_file_atomically(c.config.prompts, "a up\na dwon\n");
   const TrajectoryManifest m = c.manifest();
-  CHECK_THAT(message_of([&] { teacher_velocity(c.teacher(), m, at::kCPU); }), ContainsSubstring("prompts.txt: caption \"a dwon\": the word \"dwon\" is not known; did you mean \"down\"?"));
+  CHECK_THAT(message_of([&] { teacher_velocity(c.teacher(), m, at::kCPU); }),
+             ContainsSubstring("prompts.txt: caption \"a dwon\": the word \"dwon\" is not known; did you mean \"down\"?"));
   TrajectoryManifest negative = m;
   negative.prompts = {"up"};
   negative.negative_prompt = "bad";
@@ -334,12 +347,13 @@ TEST_CASE("a disk without room: before the run, before a shard, while writing", 
   int64_t asked = 0;
   const FreeBytes shrinking = [&](const fs::path&) { return ++asked < 4 ? kRoomy : int64_t{77}; };
   CHECK_THAT(message_of([&] { c.make(folder / "b", false, shrinking); }),
-             ContainsSubstring("trajectories_00002.h5: no room for shard 2 of 4: it needs") && ContainsSubstring("and 77 (0.00 GB) are free. The 2 finished shards are kept: make room and go on with --resume"));
+             ContainsSubstring("trajectories_00002.h5: no room for shard 2 of 4: it needs") &&
+                 ContainsSubstring("and 77 (0.00 GB) are free. The 2 finished shards are kept: make room and go on with --resume"));
   c.make(folder / "b", true);
   c.make(folder / "whole");
   CHECK(contents(folder / "b") == contents(folder / "whole"));
 
-  c.config.shard_bytes = 1 << 20;   // all in one
+  c.config.shard_bytes = 1 << 20;  // all in one
   c.config.frames = 64;
   rlimit before{};
   ::getrlimit(RLIMIT_FSIZE, &before);
@@ -350,8 +364,9 @@ TEST_CASE("a disk without room: before the run, before a shard, while writing", 
   const std::string message = message_of([&] { c.make(folder / "c"); });
   ::setrlimit(RLIMIT_FSIZE, &before);
   ::signal(SIGXFSZ, handler);
-  CHECK_THAT(message, ContainsSubstring("cannot be written: File too large") && ContainsSubstring("Shard 0 of 1 is not finished; the 0 before it are kept: make room and go on with --resume"));
-  CHECK(contents(folder / "c").size() == 1);   // the manifest
+  CHECK_THAT(message, ContainsSubstring("cannot be written: File too large") &&
+                          ContainsSubstring("Shard 0 of 1 is not finished; the 0 before it are kept: make room and go on with --resume"));
+  CHECK(contents(folder / "c").size() == 1);  // the manifest
 }
 
 TEST_CASE("files have at most the bytes that were announced", "[unit]") {
@@ -395,7 +410,7 @@ TEST_CASE("a rolling buffer's content is a function of seed and step", "[unit]")
     CHECK(same(now.velocity, again.velocity));
     CHECK(at::equal(now.prompt, again.prompt));
     if (step == 3) CHECK(at::equal(now.x, start.x));
-    if (step == 4) {   // trajectories 6..8 in the slots of 0..2
+    if (step == 4) {  // trajectories 6..8 in the slots of 0..2
       CHECK(at::equal(now.x.narrow(0, 0, 15), generator.generate(6, 3).x.flatten(0, 1).to(at::kFloat)));
       CHECK(at::equal(now.x.narrow(0, 15, 15), start.x.narrow(0, 15, 15)));
     }

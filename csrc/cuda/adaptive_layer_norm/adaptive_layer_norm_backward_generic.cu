@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(kMaxAdaptiveThreads) backward_kernel(AdaptiveL
       if (p.sum_grad_x_branch) branch[i] = load_eight(static_cast<const T*>(p.branch) + start + column_of(i));
     }
     const float mean = p.mean[row], rstd = p.rstd[row];
-    float sums[2] = {};   // of g, of g xh
+    float sums[2] = {};  // of g, of g xh
 #pragma unroll
     for (int i = 0; i < kVectorsPerThread; ++i) {
       if (column_of(i) >= p.width) continue;
@@ -84,9 +84,8 @@ cudaError_t launch_adaptive_layer_norm_backward(const AdaptiveLayerNormBackwardP
   if (p.batch * p.tokens == 0) return cudaSuccess;
   if (!takes_shape(p.batch, p.tokens, p.width)) return cudaErrorInvalidValue;
   const dim3 blocks(static_cast<unsigned>(adaptive_layer_norm_backward_blocks(p.batch, p.tokens, p.width)), static_cast<unsigned>(p.batch));
-  return with_types(p.residual_type, p.branch_type, [&]<class R, class T>() {
-    return launch_kernel(backward_kernel<R, T>, blocks, row_threads(p.width), 0, p.stream, p);
-  });
+  return with_types(p.residual_type, p.branch_type,
+                    [&]<class R, class T>() { return launch_kernel(backward_kernel<R, T>, blocks, row_threads(p.width), 0, p.stream, p); });
 }
 
 }  // namespace linden::cuda

@@ -79,9 +79,8 @@ cudaError_t launch_adaptive_layer_norm(const AdaptiveLayerNormParams& p) {
   if (p.batch * p.tokens == 0) return cudaSuccess;
   if (!takes_shape(p.batch, p.tokens, p.width)) return cudaErrorInvalidValue;
   const dim3 blocks(static_cast<unsigned>(adaptive_layer_norm_blocks(p.batch, p.tokens, p.width, kAdaptiveForwardThreads)), static_cast<unsigned>(p.batch));
-  return with_types(p.residual_type, p.branch_type, [&]<class R, class T>() {
-    return launch_kernel(forward_kernel<R, T>, blocks, row_threads(p.width), 0, p.stream, p);
-  });
+  return with_types(p.residual_type, p.branch_type,
+                    [&]<class R, class T>() { return launch_kernel(forward_kernel<R, T>, blocks, row_threads(p.width), 0, p.stream, p); });
 }
 
 }  // namespace linden::cuda

@@ -19,8 +19,7 @@ __global__ void bias_residual_kernel(BiasResidualParams p) {
   Vector<T, V> residual = {};
   if (p.residual) residual = load<T, V>(static_cast<const T*>(p.residual) + first);
 #pragma unroll
-  for (int j = 0; j < V; ++j)
-    sum.element[j] = from_float<T>(to_float(sum.element[j]) + to_float(bias.element[j]) + to_float(residual.element[j]));
+  for (int j = 0; j < V; ++j) sum.element[j] = from_float<T>(to_float(sum.element[j]) + to_float(bias.element[j]) + to_float(residual.element[j]));
   store<T, V>(x, sum);
 }
 

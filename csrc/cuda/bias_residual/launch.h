@@ -10,11 +10,11 @@
 namespace linden::cuda {
 
 struct BiasResidualParams {
-  void* x;                   // [B, P, C], replaced by the sum
-  const void* bias;          // [C]
-  const void* residual;      // [B, P, C]; null: none
-  int64_t elements;          // B P C
-  int channels;              // C
+  void* x;               // [B, P, C], replaced by the sum
+  const void* bias;      // [C]
+  const void* residual;  // [B, P, C]; null: none
+  int64_t elements;      // B P C
+  int channels;          // C
   FloatType type;
   cudaStream_t stream;
 };

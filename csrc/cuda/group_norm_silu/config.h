@@ -5,7 +5,7 @@
 
 namespace linden::cuda {
 
-constexpr int kMaxThreads = 512;   // of a block
+constexpr int kMaxThreads = 512;  // of a block
 // With many blocks a launch lives on several of them an SM that are in different phases: at most this many threads each.
 constexpr int kBusyThreads = 256;
 // A thread keeps the pixels that it reads in registers, as vectors of 16 bytes, where a kernel for that many exists; what
@@ -19,11 +19,11 @@ constexpr int64_t kManyBlocks = 264;
 // One block normalises whole groups of one sample: `groups` neighbouring ones, so that a pixel's slice is a whole number
 // of 16-byte vectors.
 struct Chunk {
-  int groups;         // of this block
-  int group_size;     // channels of one group
-  int channels;       // groups * group_size
-  int vector;         // elements a load: 16 bytes, or 1 where the slices do not divide
-  int lanes;          // vectors across a pixel's slice: channels / vector
+  int groups;      // of this block
+  int group_size;  // channels of one group
+  int channels;    // groups * group_size
+  int vector;      // elements a load: 16 bytes, or 1 where the slices do not divide
+  int lanes;       // vectors across a pixel's slice: channels / vector
 };
 
 // Memory likes slices of 128 bytes; a small launch wants more blocks, down to 32 bytes (a sector) each; a slice must
@@ -50,8 +50,8 @@ inline Chunk choose_chunk(int channels, int groups, int element_bytes, int64_t b
 constexpr int kMaxGroupSize = 512;
 
 struct Blocks {
-  int threads;        // a multiple of 32; the first (threads / lanes) * lanes of them read pixels
-  int held;           // vectors a thread holds; 0: more than fit, so memory is read again
+  int threads;  // a multiple of 32; the first (threads / lanes) * lanes of them read pixels
+  int held;     // vectors a thread holds; 0: more than fit, so memory is read again
 };
 
 inline Blocks choose_blocks(const Chunk& chunk, int64_t batch, int64_t pixels, int all_channels, int most_held) {

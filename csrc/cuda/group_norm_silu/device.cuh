@@ -9,7 +9,7 @@ namespace linden::cuda {
 // Where a thread stands: it reads vector `lane` of the slices of pixels row, row + rows, ...
 struct Place {
   int row, rows, lane;
-  bool reads;          // the threads beyond rows * lanes only take part in sums
+  bool reads;  // the threads beyond rows * lanes only take part in sums
 };
 __device__ inline Place place_of_thread(const Chunk& chunk) {
   const int rows = blockDim.x / chunk.lanes, row = threadIdx.x / chunk.lanes;
@@ -40,9 +40,7 @@ __device__ inline void forget(Vector<T, V>& vector) {
 // Partial sums of one quantity: [copies, channels] in shared memory, one copy a warp where a warp's lanes repeat the
 // slice (they are first added by shuffles), else one a row of pixels.
 inline __host__ __device__ bool adds_in_warp(int lanes) { return lanes <= 32 && 32 % lanes == 0; }
-inline __host__ __device__ int num_copies(const Chunk& chunk, int threads) {
-  return adds_in_warp(chunk.lanes) ? threads / 32 : threads / chunk.lanes;
-}
+inline __host__ __device__ int num_copies(const Chunk& chunk, int threads) { return adds_in_warp(chunk.lanes) ? threads / 32 : threads / chunk.lanes; }
 
 template <int V>
 __device__ inline void write_partial(const Chunk& chunk, const Place& place, float (&sums)[V], float* partial) {

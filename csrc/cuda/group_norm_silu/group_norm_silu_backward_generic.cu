@@ -15,9 +15,9 @@ enum { kSumDz, kSumDzN, kSumN, kNumSums };
 template <class T, int V, int kHeld>
 __global__ void __launch_bounds__(kMaxThreads) backward_kernel(GroupNormSiluBackwardParams p, Chunk chunk, int copies) {
   float* const shared = reinterpret_cast<float*>(dynamic_shared_memory());
-  float* group_a = shared;                                  // [chunk.groups]
-  float* group_b = group_a + chunk.groups;                  // [chunk.groups]
-  float* channel_sums = group_b + chunk.groups;             // [kNumSums, channels]
+  float* group_a = shared;                                    // [chunk.groups]
+  float* group_b = group_a + chunk.groups;                    // [chunk.groups]
+  float* channel_sums = group_b + chunk.groups;               // [kNumSums, channels]
   float* partial = channel_sums + kNumSums * chunk.channels;  // [kNumSums, copies, channels]
   const int partial_size = copies * chunk.channels;
   const Place place = place_of_thread(chunk);
@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(kMaxThreads) backward_kernel(GroupNormSiluBack
 
   int group_of[V];
   groups_of_vector(chunk, place, group_of);
-  float offset[V] = {}, rstd[V] = {}, weight[V] = {}, bias[V] = {};   // n = (x + offset) rstd
+  float offset[V] = {}, rstd[V] = {}, weight[V] = {}, bias[V] = {};  // n = (x + offset) rstd
   if (place.reads)
 #pragma unroll
     for (int j = 0; j < V; ++j) {
@@ -127,8 +127,8 @@ __global__ void __launch_bounds__(kMaxThreads) backward_kernel(GroupNormSiluBack
     if (p.grad_shift) {
       const float w = to_float(static_cast<const T*>(p.weight)[first_channel + c]);
       const float mean_n = channel_sums[kSumN * chunk.channels + c];
-      p.grad_shift[at] = p.rstd[sample * p.groups + blockIdx.x * chunk.groups + group] *
-                         (w * dz - static_cast<float>(p.pixels) * group_a[group] - mean_n * group_b[group]);
+      p.grad_shift[at] =
+          p.rstd[sample * p.groups + blockIdx.x * chunk.groups + group] * (w * dz - static_cast<float>(p.pixels) * group_a[group] - mean_n * group_b[group]);
     }
   }
   if (!place.reads) return;
@@ -185,8 +185,7 @@ cudaError_t launch(const GroupNormSiluBackwardParams& p) {
 
 cudaError_t launch_group_norm_silu_backward(const GroupNormSiluBackwardParams& params) {
   if (params.batch == 0) return cudaSuccess;
-  if (params.channels / params.groups > kMaxGroupSize || params.batch > 65535 || params.pixels * params.channels > 2147483647)
-    return cudaErrorInvalidValue;
+  if (params.channels / params.groups > kMaxGroupSize || params.batch > 65535 || params.pixels * params.channels > 2147483647) return cudaErrorInvalidValue;
   switch (params.type) {
     case FloatType::kFloat32: return launch<float>(params);
     case FloatType::kBFloat16: return launch<__nv_bfloat16>(params);

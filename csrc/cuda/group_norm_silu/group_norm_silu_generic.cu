@@ -14,8 +14,8 @@ namespace {
 template <class T, int V, int kHeld>
 __global__ void __launch_bounds__(kMaxThreads) forward_kernel(GroupNormSiluParams p, Chunk chunk, int copies) {
   float* const shared = reinterpret_cast<float*>(dynamic_shared_memory());
-  float* group_sums = shared;                    // [2, chunk.groups]
-  float* partial = shared + 2 * chunk.groups;    // [2, copies, channels]
+  float* group_sums = shared;                  // [2, chunk.groups]
+  float* partial = shared + 2 * chunk.groups;  // [2, copies, channels]
   const Place place = place_of_thread(chunk);
   const int64_t sample = blockIdx.y;
   const int channel = blockIdx.x * chunk.channels + place.lane * V;
@@ -33,7 +33,7 @@ __global__ void __launch_bounds__(kMaxThreads) forward_kernel(GroupNormSiluParam
   int group[V];
   groups_of_vector(chunk, place, group);
   const auto shift_of = [&](int c) { return p.shift ? to_float(static_cast<const T*>(p.shift)[sample * p.shift_stride + c]) : 0.0f; };
-  float shift[V] = {}, pivot[V] = {};   // x + shift, and x + shift of the group's first element
+  float shift[V] = {}, pivot[V] = {};  // x + shift, and x + shift of the group's first element
   if (place.reads)
 #pragma unroll
     for (int j = 0; j < V; ++j) {
@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(kMaxThreads) forward_kernel(GroupNormSiluParam
     p.mean[at] = to_float(static_cast<const T*>(p.x)[start + leader]) + shift_of(leader) + mean_from_pivot;
   }
   if (!place.reads) return;
-  float scale[V], offset[V];   // y = SiLU((x + shift - pivot) scale + offset)
+  float scale[V], offset[V];  // y = SiLU((x + shift - pivot) scale + offset)
 #pragma unroll
   for (int j = 0; j < V; ++j) {
     float mean_from_pivot, rstd;
@@ -107,9 +107,7 @@ cudaError_t launch(const GroupNormSiluParams& p, const Chunk& chunk) {
   const int copies = num_copies(chunk, blocks.threads);
   const size_t shared = 2 * sizeof(float) * (chunk.groups + static_cast<size_t>(copies) * chunk.channels);  // <= 32 KiB and the groups
   const dim3 grid(p.channels / chunk.channels, static_cast<unsigned>(p.batch));
-  const auto run = [&](auto kernel) {
-    return launch_kernel(kernel, grid, blocks.threads, shared, p.stream, p, chunk, copies);
-  };
+  const auto run = [&](auto kernel) { return launch_kernel(kernel, grid, blocks.threads, shared, p.stream, p, chunk, copies); };
   if constexpr (V > 1) {
     constexpr int kMax = max_held(sizeof(T), /*backward=*/false);
     if constexpr (kFewHeld <= kMax)
@@ -134,8 +132,7 @@ cudaError_t launch(const GroupNormSiluParams& p) {
 
 cudaError_t launch_group_norm_silu(const GroupNormSiluParams& params) {
   if (params.batch == 0) return cudaSuccess;
-  if (params.channels / params.groups > kMaxGroupSize || params.batch > 65535 || params.pixels * params.channels > 2147483647)
-    return cudaErrorInvalidValue;
+  if (params.channels / params.groups > kMaxGroupSize || params.batch > 65535 || params.pixels * params.channels > 2147483647) return cudaErrorInvalidValue;
   switch (params.type) {
     case FloatType::kFloat32: return launch<float>(params);
     case FloatType::kBFloat16: return launch<__nv_bfloat16>(params);

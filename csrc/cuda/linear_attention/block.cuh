@@ -76,7 +76,8 @@ struct Memory {
     const int w_stride = projection_stride(shape.map, kWidth, sizeof(Element));
     if (shape.projected_dim > 0) w = tile(kWidth, w_stride);
     if (use != Use::kState) {
-      state = kResident ? tile(padded, kWidth) : tile(1, padded * kChunk > kMaxBlocks<kWidth> * kChunk * kWidth ? padded * kChunk : kMaxBlocks<kWidth> * kChunk * kWidth);
+      state = kResident ? tile(padded, kWidth)
+                        : tile(1, padded * kChunk > kMaxBlocks<kWidth> * kChunk * kWidth ? padded * kChunk : kMaxBlocks<kWidth> * kChunk * kWidth);
       scratch = tile(Engine::kScratchRows, kWidth);
       if (use == Use::kGradientShared) phi = tile(feature_blocks(shape.map, shape.feature_dim, kWidth) * Engine::kTokens, kWidth);
       sum = floats(padded);
@@ -138,7 +139,8 @@ __device__ void load_constants(const Memory<Engine, kWidth>& memory, const Linea
     }
   }
   if (shape.map == FeatureMap::kExp)
-    for (int c = threadIdx.x; c < kWidth; c += blockDim.x) memory.shift[c] = c < shape.head_dim ? shift[static_cast<int64_t>(s.head_row) * shape.head_dim + c] : 0.f;
+    for (int c = threadIdx.x; c < kWidth; c += blockDim.x)
+      memory.shift[c] = c < shape.head_dim ? shift[static_cast<int64_t>(s.head_row) * shape.head_dim + c] : 0.f;
   if (shape.map == FeatureMap::kTaylor2) TaylorTable::fill(memory.pairs, shape.projected_dim);
 }
 
@@ -155,22 +157,28 @@ struct StateReader {
   using Element = typename Engine::Element;
   static constexpr bool kResident = Memory<Engine, kWidth>::kResident;
   const LinearAttentionShape& shape;
-  const float* state;          // [R, D] in global memory
+  const float* state;  // [R, D] in global memory
   Tile<Element> tile;
-  const float *sum, *centre;   // [padded], [kWidth] in shared memory
+  const float *sum, *centre;  // [padded], [kWidth] in shared memory
   bool queries;
   int padded;
 
   // Of one head, all in shared memory but the panels. All threads; call __syncthreads() before use.
   __device__ StateReader(const Memory<Engine, kWidth>& memory, const LinearAttentionShape& of_shape, const Stretch& s, const float* all_states,
                          const float* all_sums, const float* all_centres, bool of_queries)
-      : shape(of_shape), state(all_states + static_cast<int64_t>(s.head_row) * shape.feature_dim * shape.head_dim), tile(memory.state),
-        sum(memory.sum), centre(memory.centre), queries(of_queries), padded(padded_features(shape.map, shape.feature_dim, kWidth)) {
+      : shape(of_shape),
+        state(all_states + static_cast<int64_t>(s.head_row) * shape.feature_dim * shape.head_dim),
+        tile(memory.state),
+        sum(memory.sum),
+        centre(memory.centre),
+        queries(of_queries),
+        padded(padded_features(shape.map, shape.feature_dim, kWidth)) {
     for (int p = threadIdx.x; p < padded; p += kThreads) {
       const int r = feature_of(shape.map, shape.feature_dim, shape.head_dim, kWidth, p);
       memory.sum[p] = r >= 0 ? all_sums[static_cast<int64_t>(s.head_row) * shape.feature_dim + r] : 0.f;
     }
-    for (int d = threadIdx.x; d < kWidth; d += kThreads) memory.centre[d] = d < shape.head_dim ? all_centres[static_cast<int64_t>(s.head_row) * shape.head_dim + d] : 0.f;
+    for (int d = threadIdx.x; d < kWidth; d += kThreads)
+      memory.centre[d] = d < shape.head_dim ? all_centres[static_cast<int64_t>(s.head_row) * shape.head_dim + d] : 0.f;
     __syncthreads();
     if constexpr (kResident) {
       tile.stride = kWidth;
@@ -230,8 +238,7 @@ __device__ void write_chunk(T* out, int64_t token_stride, int first_token, int t
       row[Engine::column(0)] = from_float<T>(chunk[i][0]);
     } else {
 #pragma unroll
-      for (int j = 0; j < Engine::kChunkColumns; j += 2)
-        store<T, 2>(row + Engine::column(j), {from_float<T>(chunk[i][j]), from_float<T>(chunk[i][j + 1])});
+      for (int j = 0; j < Engine::kChunkColumns; j += 2) store<T, 2>(row + Engine::column(j), {from_float<T>(chunk[i][j]), from_float<T>(chunk[i][j + 1])});
     }
   }
 }

@@ -15,15 +15,15 @@ struct Bf16Engine {
   using Element = __nv_bfloat16;
   static constexpr int kWarpRows = 16, kTokens = kWarps * kWarpRows;
   static constexpr int kRows = 2, kColumns = kWidth / 4, kChunkColumns = kChunk / 4;  // of a thread
-  static constexpr int kScratchRows = 0;  // operands in registers need no scratch
+  static constexpr int kScratchRows = 0;                                              // operands in registers need no scratch
   static constexpr bool kFastExp = true;
   using Chunk = float[kRows][kChunkColumns];
 
   __device__ static int lane() { return threadIdx.x % 32; }
-  __device__ static int row(int i) { return lane() / 4 + 8 * i; }                                   // of the warp's 16
+  __device__ static int row(int i) { return lane() / 4 + 8 * i; }  // of the warp's 16
   __device__ static int column(int j) { return j / 2 * 8 + lane() % 4 * 2 + j % 2; }
   template <class F>
-  __device__ static float reduce_row(float value, F combine) {                                       // over the threads of a row
+  __device__ static float reduce_row(float value, F combine) {  // over the threads of a row
     value = combine(value, __shfl_xor_sync(~0u, value, 1));
     return combine(value, __shfl_xor_sync(~0u, value, 2));
   }
@@ -35,7 +35,9 @@ struct Bf16Engine {
   struct Lanes {
     uint32_t base, x, row_bytes;
     __device__ Lanes(Tile<Element> tile, int row, int lane_row, int lane_piece)
-        : base(shared_address(tile.data) + (row + lane_row) * tile.stride * 2), x((lane_piece ^ lane_row % 8) << 4), row_bytes(tile.stride * 2) {
+        : base(shared_address(tile.data) + (row + lane_row) * tile.stride * 2),
+          x((lane_piece ^ lane_row % 8) << 4),
+          row_bytes(tile.stride * 2) {
       asm volatile("" : "+r"(base), "+r"(x));
     }
     __device__ uint32_t at(int row, int piece) const { return base + row * row_bytes + (piece << 4 ^ x); }
@@ -47,7 +49,10 @@ struct Bf16Engine {
   struct Pairs {
     Element* base;
     int x, stride;
-    __device__ Pairs(Tile<Element> tile, int first_row) : base(tile.data + (first_row + lane() / 4) * tile.stride + lane() % 4 * 2), x(lane() / 4 << 3), stride(tile.stride) {
+    __device__ Pairs(Tile<Element> tile, int first_row)
+        : base(tile.data + (first_row + lane() / 4) * tile.stride + lane() % 4 * 2),
+          x(lane() / 4 << 3),
+          stride(tile.stride) {
       asm volatile("" : "+r"(x));
     }
     __device__ uint32_t& at(int i, int piece) const { return *reinterpret_cast<uint32_t*>(base + 8 * i * stride + (piece << 3 ^ x)); }
@@ -93,8 +98,7 @@ struct Bf16Engine {
 #pragma unroll
     for (int i = 0; i < kRows; ++i)
 #pragma unroll
-      for (int n = 0; n < kWidth / 8; ++n)
-        pairs.at(i, n) = rows.a[n / 2][n % 2 * 2 + i];
+      for (int n = 0; n < kWidth / 8; ++n) pairs.at(i, n) = rows.a[n / 2][n % 2 * 2 + i];
   }
   __device__ static void store_chunk(Tile<Element> tile, int first_row, int c, const Chunk& values) {
     const Pairs pairs(tile, first_row);
@@ -176,8 +180,7 @@ struct Bf16Engine {
     for (int k = 0; k < kTokens; k += 16) {
       uint32_t fragment[kM][4];
 #pragma unroll
-      for (int m = 0; m < kM; ++m)
-        load_matrices_transposed(fragment[m], left.at(k, (r0 + 16 * m) / 8));
+      for (int m = 0; m < kM; ++m) load_matrices_transposed(fragment[m], left.at(k, (r0 + 16 * m) / 8));
 #pragma unroll
       for (int n = 0; n < kN; n += 2) {
         uint32_t r[4];

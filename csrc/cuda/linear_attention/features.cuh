@@ -125,8 +125,8 @@ __device__ void features(const FeatureContext& context, float (&values)[Engine::
 
 // x W (kProjects), or x itself, as values. Of taylor2: x W to u, and no values.
 template <class Engine, int kWidth, bool kProjects>
-__device__ void project(const FeatureContext& context, Tile<typename Engine::Element> x, int first_row, Tile<typename Engine::Element> w,
-                        float* u, float (&values)[Engine::kRows][Engine::kColumns]) {
+__device__ void project(const FeatureContext& context, Tile<typename Engine::Element> x, int first_row, Tile<typename Engine::Element> w, float* u,
+                        float (&values)[Engine::kRows][Engine::kColumns]) {
   const bool narrow = kProjects && context.map == FeatureMap::kTaylor2;
 #pragma unroll
   for (int c = 0; c < kWidth / kChunk; ++c) {

@@ -26,7 +26,10 @@ struct RegisterFeatures {
   int row0;
   typename Engine::Rows rows[kBlocks], gradient;
 
-  __device__ RegisterFeatures(const Memory<Engine, kWidth>& memory, Tile<Element> tile_y, int first_row) : scratch(memory.scratch), y(tile_y), row0(first_row) {}
+  __device__ RegisterFeatures(const Memory<Engine, kWidth>& memory, Tile<Element> tile_y, int first_row)
+      : scratch(memory.scratch),
+        y(tile_y),
+        row0(first_row) {}
   __device__ void set(int b, const typename Engine::Rows& values) { rows[b] = values; }
   __device__ void read(typename Engine::Chunk& out, int b, int c) const {
 #pragma unroll
@@ -85,8 +88,7 @@ __device__ void add_map_gradient(FeatureMap map, int b, const typename Engine::C
 #pragma unroll
     for (int i = 0; i < Engine::kRows; ++i)
 #pragma unroll
-      for (int j = 0; j < Engine::kChunkColumns; ++j)
-        grad[i][j] += function(phi[i][j], grad_phi[i][j], factors.mean[b][i]);
+      for (int j = 0; j < Engine::kChunkColumns; ++j) grad[i][j] += function(phi[i][j], grad_phi[i][j], factors.mean[b][i]);
   };
   switch (map) {
     case FeatureMap::kHedgehog:
@@ -410,8 +412,6 @@ struct LaunchGradient {
 }  // namespace
 }  // namespace linear_attention
 
-cudaError_t launch_gradient(const GradientParams& params) {
-  return linear_attention::instantiate(params.shape, linear_attention::LaunchGradient{params});
-}
+cudaError_t launch_gradient(const GradientParams& params) { return linear_attention::instantiate(params.shape, linear_attention::LaunchGradient{params}); }
 
 }  // namespace linden::cuda

@@ -14,8 +14,7 @@ auto instantiate(const LinearAttentionShape& shape, const Launch& launch) {
       return wide ? launch.template run<Bf16Engine<kWide>, __nv_bfloat16, kWide>() : launch.template run<Bf16Engine<kNarrow>, __nv_bfloat16, kNarrow>();
     case FloatType::kFloat16:
       return wide ? launch.template run<FloatEngine<kWide>, __half, kWide>() : launch.template run<FloatEngine<kNarrow>, __half, kNarrow>();
-    default:
-      return wide ? launch.template run<FloatEngine<kWide>, float, kWide>() : launch.template run<FloatEngine<kNarrow>, float, kNarrow>();
+    default: return wide ? launch.template run<FloatEngine<kWide>, float, kWide>() : launch.template run<FloatEngine<kNarrow>, float, kNarrow>();
   }
 }
 
@@ -38,7 +37,9 @@ Footprint footprint(const LinearAttentionShape& shape, Use use) {
   constexpr size_t kReserved = 1024;  // of shared memory, by the system for every block
   const size_t of_multiprocessor = static_cast<size_t>(device_attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor));
   const auto bytes = [&](int stages) { return Memory<Engine, kWidth>(nullptr, shape, use, stages).bytes; };
-  const auto fits = [&](int stages, int resident) { return bytes(stages) <= shared_memory_limit() && resident * (bytes(stages) + kReserved) <= of_multiprocessor; };
+  const auto fits = [&](int stages, int resident) {
+    return bytes(stages) <= shared_memory_limit() && resident * (bytes(stages) + kReserved) <= of_multiprocessor;
+  };
   const int wanted = use != Use::kQuery ? 1 : shape.projected_dim > 0 ? kQueryBlocks<Engine, true> : kQueryBlocks<Engine, false>;
   const int resident = fits(1, wanted) ? wanted : 1;
   int stages = most_stages(use);

@@ -27,7 +27,7 @@ struct LinearAttentionShape {
   FloatType type;            // of the activations
   const int64_t* num_valid;  // [B]; null: all N are
   float eps;
-  int splits;                // stretches of tokens: one block of threads each, per head and sample (state_splits, query_splits, gradient_splits)
+  int splits;  // stretches of tokens: one block of threads each, per head and sample (state_splits, query_splits, gradient_splits)
   cudaStream_t stream;
 };
 
@@ -35,14 +35,14 @@ struct LinearAttentionShape {
 struct KeyShiftParams {
   LinearAttentionShape shape;
   AttentionRows x;
-  float* partial;            // [splits, B H, D]
-  float* shift;              // [B H, D]
+  float* partial;  // [splits, B H, D]
+  float* shift;    // [B H, D]
 };
 
 // S = sum_n scale_n phi(x_n)^T y_n and z = sum_n weight_n phi(x_n), over valid tokens.
 struct StateParams {
   LinearAttentionShape shape;
-  bool queries;              // phi of a query (they differ for exp)
+  bool queries;  // phi of a query (they differ for exp)
   AttentionRows x, y;
   const void* w;             // [H, D, P] in the element type of the kernel (projection_type); null: none
   const float* shift;        // [B H, D]; exp only
@@ -55,10 +55,10 @@ struct StateParams {
 // c = sum_r z_r S_r / sum_r z_r^2, the row that z_r c comes nearest to all S_r with: README.md, "The centred state".
 struct CentreParams {
   LinearAttentionShape shape;
-  float* state;              // [B H, R, D]; with exact_sum it becomes S + (exact z - z) c, the state that belongs to it
-  const float* sum;          // [B H, R], of the features as they are rounded in S
-  const float* exact_sum;    // [B H, R]; null: the same
-  float* centre;             // [B H, D]
+  float* state;            // [B H, R, D]; with exact_sum it becomes S + (exact z - z) c, the state that belongs to it
+  const float* sum;        // [B H, R], of the features as they are rounded in S
+  const float* exact_sum;  // [B H, R]; null: the same
+  float* centre;           // [B H, D]
 };
 
 // out_n = phi(q_n) S / max(phi(q_n) z, eps n_valid); rows of padding 0.
@@ -67,9 +67,9 @@ struct QueryParams {
   AttentionRows x, out;
   const void* w;
   const float* shift;
-  const float* state;        // [B H, R, D]
-  const float* sum;          // [B H, R]
-  const float* centre;       // [B H, D]
+  const float* state;   // [B H, R, D]
+  const float* sum;     // [B H, R]
+  const float* centre;  // [B H, D]
 };
 
 // The gradient of one side. Queries: x = q, y = dO, state S, sum z; writes dq and token_scale. Keys: x = k, y = v, state dS,
@@ -78,14 +78,14 @@ struct GradientParams {
   LinearAttentionShape shape;
   bool queries;
   AttentionRows x, y, grad_x;
-  AttentionRows grad_y;      // dv; keys only
+  AttentionRows grad_y;  // dv; keys only
   const void* w;
   const float* shift;
   const float* state;
   const float* sum;
-  const float* centre;       // [B H, D], of S: for both sides
-  float* token_scale;        // [B H, N, 2]: 1 / D_n and dd_n + dO_n c / D_n; queries only
-  float* partial_w;          // [splits, B H, D, P]; null where the map has no W
+  const float* centre;  // [B H, D], of S: for both sides
+  float* token_scale;   // [B H, N, 2]: 1 / D_n and dd_n + dO_n c / D_n; queries only
+  float* partial_w;     // [splits, B H, D, P]; null where the map has no W
 };
 
 }  // namespace linden::cuda

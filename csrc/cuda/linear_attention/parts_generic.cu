@@ -104,13 +104,17 @@ int best_splits(int64_t blocks, int tiles, int limit, int resident) {
 
 struct TokensPerTile {
   template <class Engine, class T, int kWidth>
-  int run() const { return Engine::kTokens; }
+  int run() const {
+    return Engine::kTokens;
+  }
 };
 
 struct QueryBlocks {
   const LinearAttentionShape& shape;
   template <class Engine, class T, int kWidth>
-  int run() const { return footprint<Engine, kWidth>(shape, Use::kQuery).resident; }
+  int run() const {
+    return footprint<Engine, kWidth>(shape, Use::kQuery).resident;
+  }
 };
 
 struct BytesWanted {

@@ -72,8 +72,7 @@ __global__ __launch_bounds__(kThreads, kQueryBlocks<Engine, kProjects>) void que
       for (int j = 0; j < Engine::kChunkColumns; ++j) {
         const float centre = memory.centre[c * kChunk + Engine::column(j)];
 #pragma unroll
-        for (int i = 0; i < Engine::kRows; ++i)
-          chunk[i][j] = first + row0 + Engine::row(i) < s.end ? chunk[i][j] * inverse[i] + share[i] * centre : 0.f;
+        for (int i = 0; i < Engine::kRows; ++i) chunk[i][j] = first + row0 + Engine::row(i) < s.end ? chunk[i][j] * inverse[i] + share[i] * centre : 0.f;
       }
       write_chunk<Engine>(out, p.out.token_stride, first + row0, shape.tokens, c, head_dim, chunk);
     }

@@ -22,8 +22,14 @@ struct FeatureHalf {
   float exact_sum[kWidth / 32] = {};  // taylor2: of features lane, lane + 32, ... of the block, over the warp's rows
 
   __device__ FeatureHalf(const StateParams& params, const Memory<Engine, kWidth>& of_block, const Stretch& stretch, int feature_block)
-      : p(params), memory(of_block), s(stretch), context(feature_context(of_block, params.shape, params.queries)), x(rows_of<const T>(params.x, stretch)),
-        y(rows_of<const T>(params.y, stretch)), block(feature_block), row0(threadIdx.x / 32 * Engine::kWarpRows) {}
+      : p(params),
+        memory(of_block),
+        s(stretch),
+        context(feature_context(of_block, params.shape, params.queries)),
+        x(rows_of<const T>(params.x, stretch)),
+        y(rows_of<const T>(params.y, stretch)),
+        block(feature_block),
+        row0(threadIdx.x / 32 * Engine::kWarpRows) {}
 
   __device__ void load(int first, int stage) const {
     load_warp_rows<T, Element, kWidth>(memory.x_at(stage), row0, Engine::kWarpRows, x, p.x.token_stride, first, s.end, context.head_dim);
@@ -138,10 +144,13 @@ __global__ __launch_bounds__(kStateThreads) void state_kernel(const __grid_const
     store<float, 2>(sums + 2 * thread, {column_sum[0], column_sum[1]});
     sync_from_anywhere();
     float* const state = p.partial_state + part * shape.feature_dim * head_dim;
-    Engine::for_each(sum, [&](int f, int d, float value) {
-      const int r = feature(f);
-      if (r >= 0 && d < head_dim) state[r * head_dim + d] = value;
-    }, thread);
+    Engine::for_each(
+        sum,
+        [&](int f, int d, float value) {
+          const int r = feature(f);
+          if (r >= 0 && d < head_dim) state[r * head_dim + d] = value;
+        },
+        thread);
   }
 }
 

@@ -23,7 +23,8 @@ struct Tile {
 
 // Rows first_row .. first_row + rows - 1 of a tile, by `threads` threads, of which this is number `thread`.
 template <class T, class E, int kWidth>
-__device__ void load_rows_by(Tile<E> tile, int first_row, int rows, const T* base, int64_t token_stride, int first, int end, int head_dim, int thread, int threads) {
+__device__ void load_rows_by(Tile<E> tile, int first_row, int rows, const T* base, int64_t token_stride, int first, int end, int head_dim, int thread,
+                             int threads) {
   constexpr int kPiece = Tile<E>::kPiece, kPieces = kWidth / kPiece;
   asm volatile("" : "+r"(thread));  // the compiler would keep the addresses of all pieces in registers over the caller's loop
 #pragma unroll

@@ -35,9 +35,9 @@ __global__ void philox_normal_kernel(PhiloxNormalParams p) {
   const int64_t first = block * 4;
   if (first >= p.row_size) return;
   const uint64_t index = static_cast<uint64_t>(p.indices[row]);
-  const uint4 words = philox(make_uint4(static_cast<uint32_t>(block), static_cast<uint32_t>(p.steps[row]),
-                                        static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32)),
-                             make_uint2(static_cast<uint32_t>(p.key), static_cast<uint32_t>(p.key >> 32)));
+  const uint4 words =
+      philox(make_uint4(static_cast<uint32_t>(block), static_cast<uint32_t>(p.steps[row]), static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32)),
+             make_uint2(static_cast<uint32_t>(p.key), static_cast<uint32_t>(p.key >> 32)));
   const float2 left = box_muller(words.x, words.y), right = box_muller(words.z, words.w);
   const float values[4] = {left.x, left.y, right.x, right.y};
   float* out = p.out + row * p.row_size + first;

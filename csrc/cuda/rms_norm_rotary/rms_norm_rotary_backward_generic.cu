@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kMaxRowThreads) backward_kernel(RmsNormRotaryB
       for (int j = 0; j < kRowVector; ++j) g[i][j] = grad[j];
     }
     const int64_t angles = static_cast<int64_t>(token) * (p.head_dim / 2);
-    float sums[2] = {};   // of x^2, of w g x
+    float sums[2] = {};  // of x^2, of w g x
 #pragma unroll
     for (int i = 0; i < kVectorsPerThread; ++i) {
       if (column_of(i) >= p.width) continue;
@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kMaxRowThreads) backward_kernel(RmsNormRotaryB
       forget(held[i]);
     }
     sum_over_block(sums, slots[turn]);
-    const float rstd = rsqrtf(sums[0] / p.width + p.eps), along = sums[1] / p.width * rstd * rstd;   // mean(w g x) r^2
+    const float rstd = rsqrtf(sums[0] / p.width + p.eps), along = sums[1] / p.width * rstd * rstd;  // mean(w g x) r^2
 #pragma unroll
     for (int i = 0; i < kVectorsPerThread; ++i) {
       if (column_of(i) >= p.width) continue;
@@ -83,7 +83,8 @@ cudaError_t launch(const RmsNormRotaryBackwardParams& p) {
 
 cudaError_t launch_rms_norm_rotary_backward(const RmsNormRotaryBackwardParams& params) {
   if (params.batch * params.tokens == 0) return cudaSuccess;
-  if (params.width <= 0 || params.width % kRowVector != 0 || params.width > kMaxRowWidth || params.batch * params.tokens > 2147483647) return cudaErrorInvalidValue;
+  if (params.width <= 0 || params.width % kRowVector != 0 || params.width > kMaxRowWidth || params.batch * params.tokens > 2147483647)
+    return cudaErrorInvalidValue;
   switch (params.type) {
     case FloatType::kFloat32: return launch<float>(params);
     case FloatType::kBFloat16: return launch<__nv_bfloat16>(params);

@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kMaxRowThreads) forward_kernel(RmsNormRotaryPa
   Eight<T> now[kVectorsPerThread] = {}, next[kVectorsPerThread] = {};
   load_row(blockIdx.x, next);
   float weight[kVectorsPerThread][kRowVector];
-  int pair[kVectorsPerThread];   // of the vector's first element, within its head
+  int pair[kVectorsPerThread];  // of the vector's first element, within its head
 #pragma unroll
   for (int i = 0; i < kVectorsPerThread; ++i) {
     pair[i] = column_of(i) % p.head_dim / 2;
@@ -65,7 +65,8 @@ cudaError_t launch(const RmsNormRotaryParams& p) {
 
 cudaError_t launch_rms_norm_rotary(const RmsNormRotaryParams& params) {
   if (params.batch * params.tokens == 0) return cudaSuccess;
-  if (params.width <= 0 || params.width % kRowVector != 0 || params.width > kMaxRowWidth || params.batch * params.tokens > 2147483647) return cudaErrorInvalidValue;
+  if (params.width <= 0 || params.width % kRowVector != 0 || params.width > kMaxRowWidth || params.batch * params.tokens > 2147483647)
+    return cudaErrorInvalidValue;
   switch (params.type) {
     case FloatType::kFloat32: return launch<float>(params);
     case FloatType::kBFloat16: return launch<__nv_bfloat16>(params);

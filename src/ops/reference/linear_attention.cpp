@@ -69,19 +69,19 @@ struct Features {
 }  // namespace
 
 Tensor linear_attention_quadratic(const LinearAttentionInputs& in, const FeatureMapConfig& map) {
-  const Tensor valid = valid_mask(in), columns = valid.unsqueeze(1).unsqueeze(1);          // [B, N], [B, 1, 1, N]
-  const Tensor weights = std::visit(Weights{in.q, in.k, in.w_q, in.w_k}, map) * columns;   // [B, H, N, N]
+  const Tensor valid = valid_mask(in), columns = valid.unsqueeze(1).unsqueeze(1);         // [B, N], [B, 1, 1, N]
+  const Tensor weights = std::visit(Weights{in.q, in.k, in.w_q, in.w_k}, map) * columns;  // [B, H, N, N]
   const Tensor least = feature_map_eps(map) * columns.sum(-1, true);
   const Tensor normalised = weights / at::maximum(weights.sum(-1, true), least.clamp_min(feature_map_eps(map)));
   return at::einsum("bhnm,bmhd->bnhd", {normalised, in.v}) * valid.unsqueeze(-1).unsqueeze(-1);
 }
 
 Tensor linear_attention_state(const LinearAttentionInputs& in, const FeatureMapConfig& map) {
-  const Tensor valid = valid_mask(in).unsqueeze(-1).unsqueeze(-1);                         // [B, N, 1, 1]
+  const Tensor valid = valid_mask(in).unsqueeze(-1).unsqueeze(-1);  // [B, N, 1, 1]
   // Without padding nothing is multiplied by 1: the expression is also what others are timed against.
   const auto masked = [&](const Tensor& x) { return in.num_valid.defined() ? x * valid : x; };
   const Tensor q = std::visit(Features{in.q, in.w_q}, map), k = masked(std::visit(Features{in.k, in.w_k}, map));
-  const Tensor state = at::einsum("bnhr,bnhd->bhrd", {k, in.v}), sum = k.sum(1);           // [B, H, R, D], [B, H, R]
+  const Tensor state = at::einsum("bnhr,bnhd->bhrd", {k, in.v}), sum = k.sum(1);  // [B, H, R, D], [B, H, R]
   const Tensor least = feature_map_eps(map) * valid.sum(1, true).clamp_min(1);
   const Tensor denominator = at::einsum("bnhr,bhr->bnh", {q, sum}).unsqueeze(-1);
   return masked(at::einsum("bnhr,bhrd->bnhd", {q, state}) / at::maximum(denominator, least));

@@ -132,7 +132,8 @@ class Block {
     if (waiting_ + done_ < size()) {  // some wait for their warp, whose other lanes have left or wait for the block
       for (unsigned i = 0; i < size(); ++i)
         if (fibers_[i].state == State::kAtWarp) {
-          error_ = fmt::format("thread {} waits for its warp, of which {} of 32 lanes came; the others have ended or wait for the block", i, warps_[i / kWarp].arrived);
+          error_ = fmt::format("thread {} waits for its warp, of which {} of 32 lanes came; the others have ended or wait for the block", i,
+                               warps_[i / kWarp].arrived);
           break;
         }
       _longjmp(main_, 1);
@@ -182,7 +183,8 @@ struct Matrices {
 };
 
 void read_matrices(uint32_t (&r)[4], uint32_t row, Combine combine) {
-  check(row % 16 == 0 && row + 16 <= block->shared_bytes(), "ldmatrix: address {} of {} bytes of shared memory; wanted: a multiple of 16 within", row, block->shared_bytes());
+  check(row % 16 == 0 && row + 16 <= block->shared_bytes(), "ldmatrix: address {} of {} bytes of shared memory; wanted: a multiple of 16 within", row,
+        block->shared_bytes());
   with_warp(&row, r, combine);
 }
 
@@ -260,14 +262,14 @@ using emulator::bf16_to_float;
 
 // PTX ISA, "ldmatrix": lane 4 i + j has elements 2 j and 2 j + 1 of row i.
 void load_matrices(uint32_t (&r)[4], uint32_t row) {
-  emulator::read_matrices(r, row, [](const void* const (&in)[32], void* const (&out)[32]) {
+  emulator::read_matrices(r, row, [](const void* const(&in)[32], void* const(&out)[32]) {
     const emulator::Matrices m(in);
     for (int lane = 0; lane < 32; ++lane)
       for (int i = 0; i < 4; ++i) std::memcpy(static_cast<uint32_t*>(out[lane]) + i, &m.at[i][lane / 4][lane % 4 * 2], 4);
   });
 }
 void load_matrices_transposed(uint32_t (&r)[4], uint32_t row) {
-  emulator::read_matrices(r, row, [](const void* const (&in)[32], void* const (&out)[32]) {
+  emulator::read_matrices(r, row, [](const void* const(&in)[32], void* const(&out)[32]) {
     const emulator::Matrices m(in);
     for (int lane = 0; lane < 32; ++lane)
       for (int i = 0; i < 4; ++i)
@@ -281,7 +283,7 @@ void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b
     const uint32_t* a;
     uint32_t b[2];
   } in{a, {b0, b1}};
-  emulator::with_warp(&in, c, [](const void* const (&in)[32], void* const (&out)[32]) {
+  emulator::with_warp(&in, c, [](const void* const(&in)[32], void* const(&out)[32]) {
     float a[16][16], b[16][8];
     for (int lane = 0; lane < 32; ++lane) {
       const In& own = *static_cast<const In*>(in[lane]);

@@ -64,22 +64,23 @@ void finish_copies(int groups_left);
 using std::max;
 using std::min;
 inline void __syncthreads() { linden::emulator::sync_block(); }
-inline void __syncwarp() { linden::emulator::with_warp(nullptr, nullptr, [](const void* const (&)[32], void* const (&)[32]) {}); }
+inline void __syncwarp() {
+  linden::emulator::with_warp(nullptr, nullptr, [](const void* const(&)[32], void* const(&)[32]) {});
+}
 inline float __shfl_xor_sync(unsigned, float value, int mask) {
   struct In {
     float value;
     int mask;
   } in{value, mask};
   float out;
-  linden::emulator::with_warp(&in, &out, [](const void* const (&in)[32], void* const (&out)[32]) {
-    for (int lane = 0; lane < 32; ++lane)
-      *static_cast<float*>(out[lane]) = static_cast<const In*>(in[lane ^ static_cast<const In*>(in[lane])->mask])->value;
+  linden::emulator::with_warp(&in, &out, [](const void* const(&in)[32], void* const(&out)[32]) {
+    for (int lane = 0; lane < 32; ++lane) *static_cast<float*>(out[lane]) = static_cast<const In*>(in[lane ^ static_cast<const In*>(in[lane])->mask])->value;
   });
   return out;
 }
 inline bool __any_sync(unsigned, bool value) {
   bool out;
-  linden::emulator::with_warp(&value, &out, [](const void* const (&in)[32], void* const (&out)[32]) {
+  linden::emulator::with_warp(&value, &out, [](const void* const(&in)[32], void* const(&out)[32]) {
     bool any = false;
     for (const void* own : in) any = any || *static_cast<const bool*>(own);
     for (void* own : out) *static_cast<bool*>(own) = any;
