@@ -65,11 +65,25 @@ std::string suggestion(const std::string& name, const std::vector<std::string>& 
                                command.name, command.config ? "; a key of the config is set with --set KEY=VALUE" : ""));
 }
 
+// Configs are UTF-8: a name of other bytes would not come back from one.
+bool is_utf8(const std::string& text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    const size_t length = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+    if (length == 0 || i + length > text.size()) return false;
+    for (size_t k = 1; k < length; ++k)
+      if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80) return false;
+    i += length;
+  }
+  return true;
+}
+
 std::string quoted_json(const std::string& text) {
   std::string quoted = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c;
+    if (static_cast<unsigned char>(c) < 0x20) quoted += fmt::format("\\u{:04x}", static_cast<int>(c));
+    else quoted += c;
   }
   return quoted + '"';
 }
@@ -172,7 +186,11 @@ CommandLine parse_command_line(const Command& command, const std::vector<std::st
   CommandLine line;
   line.command = command.name;
   line.text = "linden " + command.name;
-  for (const std::string& argument : arguments) line.text += " " + shell_word(argument);
+  for (const std::string& argument : arguments) {
+    check_input(is_utf8(argument), "linden {}: argument {} is no UTF-8 text, which configs and reports are written in; rename the file or folder", command.name,
+                shell_word(argument));
+    line.text += " " + shell_word(argument);
+  }
 
   const cxxopts::ParseResult result = parse_options(command, arguments);
   for (const std::string& word : result.unmatched()) throw_unknown_option(command, word);

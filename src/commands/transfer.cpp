@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/logging.h"
 #include "experiment/transfer_run.h"
+#include "transfer/inputs.h"
 
 namespace linden {
 namespace {
@@ -17,7 +18,9 @@ void run(const CommandLine& line) {
   const std::filesystem::path file = line.positional.at(0);
   for (const std::string& note : read_config({file, line.assignments}, config)) log_info("{}", note);
   if (line.dry_run) {
-    require_consistent(config.transfer);
+    const std::string& trajectories = config.transfer.trajectories;
+    if (trajectories.empty() || std::filesystem::exists(trajectories)) check_transfer(config.transfer);
+    else require_consistent(config.transfer);  // it can be planned before its trajectories are there
     fmt::print("{}\n{}", settings_table(config), transfer_cost_table(config.transfer));
     return;
   }

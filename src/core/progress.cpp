@@ -83,6 +83,7 @@ void Progress::draw(bool last) {
 void install_interrupt_handler() {
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit of the shell on file sizes: the write says so
 }
 bool interrupt_requested() { return interrupted != 0; }
 void request_interrupt() { interrupted = 1; }

@@ -65,7 +65,7 @@ std::vector<double> levels_of(const FlowScheduleConfig& c, FlowSpacing spacing) 
 }  // namespace
 
 void visit_fields(FieldVisitor& v, FlowScheduleConfig& c) {
-  visit(v, Field("num_steps", "denoising steps N").at_least(1), c.num_steps);
+  visit(v, Field("num_steps", "denoising steps N").between(1, 10000), c.num_steps);
   visit(v, Field("shift", "timestep shift s; above 1 spends more steps near the noise").above(0), c.shift);
   visit(v, Field("sigma_convention", "whose noise levels: diffusers' scheduler of this sampler, or the original Wan 2.1").one_of({"diffusers", "wan"}),
         c.sigma_convention);

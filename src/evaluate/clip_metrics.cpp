@@ -46,11 +46,11 @@ void visit_fields(FieldVisitor& v, ClipDistance& c) {
 }
 
 void visit_fields(FieldVisitor& v, ClipJudgeConfig& c) {
-  visit(v, Field("judge", "model folder of the clip judge; empty: clips are not measured"), c.judge);
-  visit(v, Field("guide", "folder of the clip guide, whose reading is shown beside the judge's; empty: none"), c.guide);
-  visit(v, Field("num_real", "real clips in each of the two sets that distances are taken to").between(2, 1e6), c.num_real);
+  visit(v, Field("judge", "model folder of the clip judge; empty: clips are not measured").changeable(), c.judge);
+  visit(v, Field("guide", "folder of the clip guide, whose reading is shown beside the judge's; empty: none").changeable(), c.guide);
+  visit(v, Field("num_real", "real clips in each of the two sets that distances are taken to").between(2, 1e6).changeable(), c.num_real);
   visit(v, Field("data", "the real clips; frames follow the clips that are measured"), c.data);
-  visit(v, Field("data_seed", "seed of the real clips").at_least(0), c.data_seed);
+  visit(v, Field("data_seed", "seed of the real clips").at_least(0).changeable(), c.data_seed);
 }
 
 void visit_fields(FieldVisitor& v, ClipSummary& c) {
@@ -82,6 +82,16 @@ ClipDistance clip_distance(const ClipMoments& real, const ClipMoments& clips) {
   out.frames_percent = 100 * out.frames / real.frames.covariance.trace().item<double>();
   out.differences_percent = 100 * out.differences / real.differences.covariance.trace().item<double>();
   return out;
+}
+
+void require_measurable(const ClipJudgeConfig& config, int64_t frames, at::Device device) {
+  check_input(frames > kFreeSteps, "clips.judge reads clips of {} frames or more, and these have {}: make longer ones, or leave clips.judge empty",
+              kFreeSteps + 1, frames);
+  load_clip_judge(config.judge, config.data, device);
+  if (!config.guide.empty()) load_clip_guide(config.guide, config.data, device);
+  ClipJudgeConfig few = config;
+  few.num_real = 1;
+  real_clips(few, frames);
 }
 
 ClipSummary measure_clips(const at::Tensor& video, const at::Tensor& digit, const at::Tensor& motion, const ClipJudgeConfig& config, at::Device device) {

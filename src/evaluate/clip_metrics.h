@@ -55,6 +55,8 @@ struct ClipSummary {
 };
 void visit_fields(FieldVisitor& v, ClipSummary& c);
 
+// Throws InputError where measure_clips() would of clips of so many frames: a judge, a guide or real clips that are not there. For before a long run.
+void require_measurable(const ClipJudgeConfig& config, int64_t frames, at::Device device);
 // video: [B, 1, F, Y, X] in [-1, 1], B >= 2; digit, motion: [B] int64, what the captions say. Throws InputError.
 ClipSummary measure_clips(const at::Tensor& video, const at::Tensor& digit, const at::Tensor& motion, const ClipJudgeConfig& config, at::Device device);
 

@@ -297,6 +297,8 @@ fs::path write_transfer_report(const fs::path& run, const fs::path& output) {
   const Document document = transfer_report(run);
   const fs::path folder = output.empty() ? run : output;
   std::error_code error;
+  check_input(!fs::exists(folder / "config.json") || fs::equivalent(folder, run, error),
+              "{}: this folder holds another run, whose report would be lost; choose another --output", folder.string());
   fs::create_directories(folder, error);
   check_input(!error && fs::is_directory(folder), "{}: cannot make this folder: {}; choose another --output", folder.string(),
               error ? error.message() : "a file of that name is in the way");

@@ -10,6 +10,7 @@
 #include "core/device.h"
 #include "core/error.h"
 #include "core/logging.h"
+#include "core/progress.h"
 #include "experiment/bench_cost.h"
 #include "experiment/bench_dit_cost.h"
 #include "experiment/transfer_report.h"
@@ -47,7 +48,10 @@ ClipSummary measure(const TransferRunConfig& config, const fs::path& folder, con
   std::vector<int64_t> digit, motion;
   std::vector<at::Tensor> clips;
   const auto prompts = static_cast<int64_t>(manifest.prompts.size());
+  Progress progress("clips", config.num_clips, "clip", 0);
   for (int64_t first = 0; first < config.num_clips; first += config.clip_batch) {
+    progress.update(first);
+    if (interrupt_requested()) throw Interrupted("interrupted while clips were drawn to be measured; the finished model is saved: --resume measures it");
     std::vector<int64_t> indices(static_cast<size_t>(std::min(config.clip_batch, config.num_clips - first)));
     std::iota(indices.begin(), indices.end(), first);
     for (const int64_t i : indices) {
@@ -60,6 +64,7 @@ ClipSummary measure(const TransferRunConfig& config, const fs::path& folder, con
                                static_cast<uint64_t>(config.transfer.run.seed), indices)
                         .cpu());
   }
+  progress.finish();
   return measure_clips(at::cat(clips), at::tensor(digit, at::kLong), at::tensor(motion, at::kLong), config.clips, device);
 }
 
@@ -137,7 +142,7 @@ void run_transfer(TransferRunConfig config, const RunOptions& options) {
   if (!config.clips.judge.empty()) {
     for (const std::string& prompt : manifest.prompts) clip_label(prompt);  // what the judge compares with
     config.clips.data.frames = manifest.latent_shape[1];
-    load_clip_judge(config.clips.judge, config.clips.data, device);
+    require_measurable(config.clips, manifest.latent_shape[1], device);
   }
   ConfigRefOf<TransferRunConfig> config_ref(config);
   RunDirectory run(options, config_ref);

@@ -138,7 +138,7 @@ void run_video_sample(SampleConfig config, const RunOptions& options) {
   const bool measured = !config.clips.judge.empty();
   check_input(!measured || (!labels.empty() && config.num_samples >= 2), "clips.judge is given, but {}; wanted two clips or more, with captions as \"{}\"",
               labels.empty() ? "not every caption names a digit and a motion" : "there is one clip", clip_caption(3, 5));
-  if (measured) load_clip_judge(config.clips.judge, config.clips.data, device);
+  if (measured) require_measurable(config.clips, sampling.shape[1], device);
   ConfigRefOf<SampleConfig> ref(config);
   RunDirectory run(options, ref);
   const AttentionRun attention(config.run, run);

@@ -37,7 +37,7 @@ void read_file(const fs::path& file, File& out) {
 
 // A model without its networks.
 VideoModel open_video_model(const fs::path& folder) {
-  check_input(fs::is_directory(folder), "{}: no such model folder", folder.string());
+  check_input(fs::is_directory(folder), "{}: no such model folder (relative folders start at {})", folder.string(), fs::current_path().string());
   VideoModelIndex index;
   read_file(folder / "model_index.json", index);
   check_input(index.sample_shape.size() == 4, "{}: sample_shape has {} numbers, wanted channels, frames, rows and columns",

@@ -25,9 +25,9 @@ void visit_fields(FieldVisitor& v, RollingTransferConfig& c) {
   visit(v, Field("negative_prompt", "of the unconditional half of guidance"), c.negative_prompt);
   visit(v, Field("sampler", "of the teacher's paths; its shift is the teacher's"), c.sampler);
   visit(v, Field("keep", "which steps of a path are kept"), c.keep);
-  visit(v, Field("frames", "of the latents; 0: as the model was trained for").at_least(0), c.frames);
-  visit(v, Field("height", "of the latents, in latent pixels; 0: as the model was trained for").at_least(0), c.height);
-  visit(v, Field("width", "of the latents, in latent pixels; 0: as the model was trained for").at_least(0), c.width);
+  visit(v, Field("frames", "of the latents; 0: as the model was trained for").between(0, 16384), c.frames);
+  visit(v, Field("height", "of the latents, in latent pixels; 0: as the model was trained for").between(0, 16384), c.height);
+  visit(v, Field("width", "of the latents, in latent pixels; 0: as the model was trained for").between(0, 16384), c.width);
   visit(v, Field("store", "x: x_t; x_and_velocity: with the teacher's guided velocity").one_of({"x", "x_and_velocity"}), c.store);
   visit(v, Field("dtype", "of the buffer").one_of({"bf16", "fp32"}), c.dtype);
   visit(v, Field("batch_size", "paths that are made at once").at_least(1), c.batch_size);
@@ -72,8 +72,8 @@ void visit_fields(FieldVisitor& v, TransferConfig& c) {
   visit(v, Field("activation_checkpointing", "a block keeps its inputs alone and runs again in the backward pass"), c.activation_checkpointing);
   visit(v, Field("device_mb", "trajectories that take at most so many MB lie on the device, larger sets are read batch by batch").at_least(0).changeable(),
         c.device_mb);
-  visit(v, Field("num_held_out", "trajectories, the last ones, that training does not see").at_least(1), c.num_held_out);
-  visit(v, Field("num_points", "points on them at which the velocity gap is measured").at_least(1), c.num_points);
+  visit(v, Field("num_held_out", "trajectories, the last ones, that training does not see").between(1, 1e6), c.num_held_out);
+  visit(v, Field("num_points", "points on them at which the velocity gap is measured").between(1, 1e6), c.num_points);
   visit(v, Field("measure_layers", "measures before the first step what it costs to convert each layer alone (block_errors.csv)"), c.measure_layers);
   visit(v,
         Field("time_stages", "times the parts of every step and notes the memory in use (stages.csv); waits for the device after each part, graphs are off")

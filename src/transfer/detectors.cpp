@@ -107,7 +107,7 @@ bool Detectors::nonfinite(const Observation& row, std::vector<Finding>& out) {
   }
   const std::string since = state_.last_finite_step < 0 ? "no row before was finite" : fmt::format("the last finite row is step {}", state_.last_finite_step);
   out.push_back({Level::kStop, "nonfinite",
-                 fmt::format("at step {} {}{}; {}. The weights are spoilt from there on: go on from an older checkpoint with a lower "
+                 fmt::format("at step {} {}{}; {}. The weights are spoilt from there on: start another run with a lower "
                              "optimizer.learning_rate, a longer learning_rate.warmup_steps or a smaller gradient_clip",
                              row.step, bad[0], bad.size() > 1 ? fmt::format(" (and {} more of this row)", bad.size() - 1) : "", since)});
   return true;

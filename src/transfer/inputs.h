@@ -14,9 +14,12 @@ struct TransferInputs {
   VideoModel teacher;  // on the CPU, fp32
   std::shared_ptr<TrajectorySource> source;
 };
+// What the trajectories are, after all checks that need no network's memory (it reads the teacher's bytes for its digest).
 // Throws ConfigError/InputError: a teacher that is linear already, trajectories of another teacher, guidance or latent shape, damaged ones,
 // layers that gates.* names and there are not, a batch larger than what is left to train on, a
 // model to compare with that makes other clips.
+TrajectoryManifest check_transfer(const TransferConfig& config);
+// Throws what check_transfer() does, and InputError: weights or shards that are damaged, a caption that the text encoder cannot read.
 TransferInputs prepare_transfer(const TransferConfig& config, at::Device device);
 
 }  // namespace linden

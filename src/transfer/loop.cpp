@@ -85,6 +85,7 @@ class Transfer {
         graph_(config.time_stages ? "off" : config.graphs, device) {
     if (clock_.on()) stage_log_ = std::make_unique<StageLog>(run.path());
     freeze_parameters(*teacher_);
+    sources_ = source_->manifest().teacher + " " + source_->manifest().prompt_digest;
     student_->set_activation_checkpointing(config.activation_checkpointing);
     if (calls_.needs_critic) critic_ = std::make_unique<Critic>(config, copy_of(teacher_), feed_config(seed_), source_, prompts_, device);
     if (const auto* adm = std::get_if<AdmConfig>(&config.matching); adm && adm->score == "ema") make_average_network();
@@ -173,6 +174,11 @@ class Transfer {
       return false;
     }
     done_ = resumed->progress;
+    check_input(
+        details_.sources.empty() || details_.sources == sources_,
+        "{}: this state was trained from another teacher or other prompts than those that {} and its prompts hold now; put them back, or start another run",
+        resumed->folder.string(), config_.teacher);
+    earlier_seconds_ = details_.training_seconds;
     losses_.restore(done_.pending_losses, done_.pending_norms);
     errors_.restore(details_.pending_errors, details_.pending_errors);
     bins_.restore(details_.bins);
@@ -257,8 +263,8 @@ class Transfer {
     run_layers();
     graph_.reset();
     details_.gap_after_commit = gap();
-    log_info("commit: layers {} are linear; velocity gap {:.3g} before, {:.3g} after", fmt::join(linear, ", "), details_.gap_before_commit,
-             details_.gap_after_commit);
+    const std::string before = learned() ? fmt::format("{:.3g} before, ", details_.gap_before_commit) : "";
+    log_info("commit: layers {} are linear; velocity gap {}{:.3g} after", fmt::join(linear, ", "), before, details_.gap_after_commit);
     rows_.message(done_.step, "commit", fmt::format("layers {} are linear from here on", fmt::join(linear, " ")));
   }
 
@@ -412,6 +418,8 @@ class Transfer {
     done_.pending_losses = losses_.losses();
     done_.pending_norms = losses_.norms();
     details_.pending_errors = errors_.losses();
+    details_.training_seconds = earlier_seconds_ + seconds_since(training_);
+    details_.sources = sources_;
     details_.bins = bins_.state();
     details_.detectors = detectors_.state();
     save_train_state(run_.path(), state(), done_, config_.keep_checkpoints);
@@ -419,7 +427,7 @@ class Transfer {
 
   TransferResult finish(int64_t first) {
     TransferResult result;
-    result.training_seconds = seconds_since(training_);
+    result.training_seconds = done_.step > first ? earlier_seconds_ + seconds_since(training_) : earlier_seconds_;
     strip(/*last=*/true);
     const at::NoGradGuard no_grad;
     const UseAverage average(weights_.values, ema_);
@@ -439,7 +447,7 @@ class Transfer {
     result.gap = gap();
     result.final_loss = done_.last_loss;
     if (device_.is_cuda()) result.peak_gb = 1e-9 * device_memory(device_).peak;
-    result.tokens_per_second = static_cast<double>((done_.step - first) * config_.batch_size * tokens_per_example()) / std::max(1e-9, result.training_seconds);
+    result.tokens_per_second = static_cast<double>(done_.step * config_.batch_size * tokens_per_example()) / std::max(1e-9, result.training_seconds);
     const int64_t of_student = 3 * calls_.student_with_gradient + calls_.student + calls_.score + calls_.teacher;
     result.network_calls = (of_student + (critic_ ? config_.critic.steps * 4 : 0)) * (guidance() ? 2 : 1);
     VideoModel model = teacher_folder_;
@@ -478,6 +486,8 @@ class Transfer {
   std::optional<double> student_deviation_;  // of the strip since the last row of the log
   at::Tensor loss_, norm_, error_;           // of the step, scalars
   Clock::time_point training_;
+  double earlier_seconds_ = 0;  // of the parts before this one
+  std::string sources_;         // TransferProgress::sources of what lies there now
   std::string note_;
   StageClock clock_;
   std::unique_ptr<StageLog> stage_log_;  // with time_stages

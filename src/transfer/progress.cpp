@@ -13,6 +13,8 @@ void visit_fields(FieldVisitor& v, TransferProgress& p) {
   visit(v, Field("gap_after_commit", "velocity gap with gates of 0 and 1"), p.gap_after_commit);
   visit(v, Field("commit_distance", "mean distance of r to 0 or 1 at the commit"), p.commit_distance);
   visit(v, Field("pending_errors", "velocity errors since the last row of metrics.csv"), p.pending_errors);
+  visit(v, Field("training_seconds", "of all parts of the run"), p.training_seconds);
+  visit(v, Field("sources", "digests of the teacher and of the prompts"), p.sources);
   visit(v, Field("bins", "the same by sigma"), p.bins);
   visit(v, Field("detectors", "what the detectors remember"), p.detectors);
 }

@@ -28,7 +28,7 @@ std::vector<int64_t> kept_steps(const KeptStepsConfig& c, int64_t num_steps) {
 
 void visit_fields(FieldVisitor& v, TrajectoriesConfig& c) {
   visit_run_fields(v, c.run);
-  visit(v, Field("teacher", "model folder of the video model whose paths are kept"), c.teacher);
+  visit(v, Field("teacher", "model folder of the video model whose paths are kept; on --resume another place of the same model").changeable(), c.teacher);
   visit(v, Field("weights", "folder, or formula:SEED in place of the folder's weights"), c.weights);
   visit(v, Field("prompts", "file of prompts, one a line"), c.prompts);
   visit(v,
@@ -43,9 +43,9 @@ void visit_fields(FieldVisitor& v, TrajectoriesConfig& c) {
             .one_of({"model", "sampler"}),
         c.shift_from);
   visit(v, Field("guidance", "of the teacher; the velocity that is kept is the guided one"), c.guidance);
-  visit(v, Field("frames", "F of the latents; 0: the model's").at_least(0), c.frames);
-  visit(v, Field("height", "rows Y of the latents; 0: the model's").at_least(0), c.height);
-  visit(v, Field("width", "columns X of the latents; 0: the model's").at_least(0), c.width);
+  visit(v, Field("frames", "F of the latents; 0: the model's").between(0, 16384), c.frames);
+  visit(v, Field("height", "rows Y of the latents; 0: the model's").between(0, 16384), c.height);
+  visit(v, Field("width", "columns X of the latents; 0: the model's").between(0, 16384), c.width);
   visit(v, Field("keep", "which steps are kept"), c.keep);
   visit(v, Field("store", "x: the network's inputs; x_and_velocity: its guided outputs as well").one_of({"x", "x_and_velocity"}), c.store);
   visit(v, Field("dtype", "of what is kept").one_of({"bf16", "fp32"}), c.dtype);

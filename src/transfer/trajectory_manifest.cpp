@@ -33,10 +33,13 @@ void check_consistent(const TrajectoryManifest& m, const std::string& file) {
   check_input(
       s.first.size() == count && s.count.size() == count && s.bytes.size() == count && s.crc32.size() == count && count <= static_cast<size_t>(m.num_shards()),
       "{}: damaged: the lists in shards have different lengths, or more entries than there are shards ({})", file, m.num_shards());
-  for (size_t i = 0; i < count; ++i)
+  for (size_t i = 0; i < count; ++i) {
+    const std::string wanted = shard_file(static_cast<int64_t>(i));
+    check_input(s.file[i] == wanted, "{}: damaged: shard {} is said to be the file {}, wanted {}", file, i, s.file[i], wanted);
     check_input(s.first[i] == static_cast<int64_t>(i) * m.trajectories_per_shard && s.count[i] == m.shard_count(static_cast<int64_t>(i)),
                 "{}: damaged: shard {} is said to hold {} trajectories from {} on, wanted {} from {} on", file, s.file[i], s.count[i], s.first[i],
                 m.shard_count(static_cast<int64_t>(i)), static_cast<int64_t>(i) * m.trajectories_per_shard);
+  }
 }
 
 }  // namespace

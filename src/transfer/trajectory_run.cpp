@@ -1,5 +1,6 @@
 #include "transfer/trajectory_run.h"
 
+#include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -75,6 +76,19 @@ void require_room_for_shard(const TrajectoryManifest& manifest, int64_t shard, c
               (folder / shard_file(shard)).string(), shard, manifest.num_shards(), needed, gb(needed), free, gb(free), shard);
 }
 
+void require_finite(const Trajectories& made, const TrajectoryManifest& manifest, int64_t first) {
+  for (const at::Tensor& pairs : {made.x, made.velocity}) {
+    if (!pairs.defined()) continue;
+    const at::Tensor bad = pairs.flatten(2).isfinite().all(2).logical_not().nonzero();  // [bad pairs, 2]
+    if (bad.size(0) == 0) continue;
+    const int64_t trajectory = first + bad[0][0].item<int64_t>(), step = manifest.keep[static_cast<size_t>(bad[0][1].item<int64_t>())];
+    throw InputError(
+        fmt::format("trajectory {} holds NaN or infinity at step {} (and {} more pairs do): nothing of this shard is written. Look at guidance.scale ({}), the "
+                    "sampler and the teacher's weights",
+                    trajectory, step, bad.size(0) - 1, manifest.guidance.scale));
+  }
+}
+
 // Makes one shard. `done`: function evaluations before it.
 class ShardMaker {
  public:
@@ -95,6 +109,7 @@ class ShardMaker {
         throw Interrupted(fmt::format("interrupted in shard {} of {}; the {} finished shards in {} are kept: --resume goes on", shard, manifest.num_shards(),
                                       shard, folder_.string()));
     });
+    require_finite(made, manifest, first);
     summary.generating_seconds += seconds_since(start);
     summary.nfe += count * manifest.num_steps;
     write(manifest, shard, made, summary);

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 
 #include "core/error.h"
+#include "core/logging.h"
+#include "core/progress.h"
 #include "transfer/trajectory_shard.h"
 
 namespace linden {
@@ -130,6 +132,7 @@ void RollingTrajectories::prepare(int64_t step) {
   if (next == oldest + blocks) return;
   const bool first_time = first_block_ < 0;
   first_block_ = -1;  // should the teacher throw
+  if (none_stay) log_info("rolling buffer: {} trajectories are made", config_.capacity + (first_time ? config_.held_out : 0));
   if (first_time && config_.held_out > 0) put(kFirstHeldOut, config_.held_out, config_.capacity);
   for (int64_t block = next; block < oldest + blocks; ++block) make_block(block);
   first_block_ = oldest;
@@ -141,7 +144,9 @@ void RollingTrajectories::make_block(int64_t block) {
 }
 
 void RollingTrajectories::put(int64_t first, int64_t count, int64_t slot) {
-  const Trajectories made = generator_.generate(first, count);
+  const Trajectories made = generator_.generate(first, count, [](int64_t) {
+    if (interrupt_requested()) throw Interrupted("interrupted while the rolling buffer was filled; saved states are kept: --resume goes on");
+  });
   const int64_t kept = manifest_.num_kept();
   x_.narrow(0, slot * kept, count * kept).copy_(made.x.flatten(0, 1));
   if (velocity_.defined()) velocity_.narrow(0, slot * kept, count * kept).copy_(made.velocity.flatten(0, 1));

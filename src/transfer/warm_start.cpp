@@ -48,6 +48,7 @@ std::vector<double> single_layer_gaps(VideoDit student, const std::vector<int64_
   for (const int64_t layer : layers) mixer(layer)->run_as(AttentionKind::kSoftmax);
   std::vector<double> gaps;
   for (const int64_t layer : layers) {
+    if (interrupt_requested()) throw Interrupted("interrupted while single layers were measured: nothing is saved before the first step");
     mixer(layer)->run_as(AttentionKind::kLinear);
     gaps.push_back(gap());
     mixer(layer)->run_as(AttentionKind::kSoftmax);

@@ -62,6 +62,8 @@ TEST_CASE("options become assignments in the order in which they were typed", "[
   CHECK_FALSE(line.dry_run);
   CHECK_THAT(line.text, ContainsSubstring("linden garden " + file + " --set 'reward.digits=[0,2,4]' --seed 7"));
   CHECK(parse_command_line(garden_command(), {"--dry-run", file}).dry_run);
+  CHECK(parse_command_line(garden_command(), {file, "--output", "a\tb\"c"}).assignments == std::vector<std::string>{"output=\"a\\u0009b\\\"c\""});
+  CHECK_THAT(message_of([&] { parse_command_line(garden_command(), {file, "--output", "b\xff"}); }), ContainsSubstring("is no UTF-8 text"));
 }
 
 TEST_CASE("a command without a config takes its own options only", "[unit]") {

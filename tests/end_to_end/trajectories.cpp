@@ -91,6 +91,11 @@ TEST_CASE("trajectories: what is wrong is said before there is a folder", "[e2e]
   CHECK_THAT(fails(" --set teacher="), ContainsSubstring("teacher is empty"));
   CHECK_THAT(fails(" --set keep.steps=[99] --set keep.every=1"), ContainsSubstring("keep.steps has 99, but the sampler has 10 steps"));
   write_file_atomically(folder / "prompts.txt", "a up\n");
+  CHECK_THAT(fails(" --dry-run --set frames=4611686018427387904"), ContainsSubstring("frames"));
+  const test::CommandResult spoilt = run_linden(command(folder) + " --output " + (folder / "spoilt").string() + " --set guidance.scale=1e300");
+  CHECK(spoilt.exit_code == 2);
+  CHECK_THAT(spoilt.output, ContainsSubstring("trajectory 0 holds NaN or infinity at step ") && ContainsSubstring("guidance.scale"));
+  CHECK_FALSE(fs::exists(folder / "spoilt" / shard_file(0)));
   CHECK_THAT(fails(" --set num_trajectories=1000000000"), ContainsSubstring("no room for these trajectories"));
   CHECK_THAT(fails(" --dry-run --set num_trajectories=1000000000"), ContainsSubstring("no room for these trajectories"));
 }

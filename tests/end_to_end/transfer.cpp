@@ -62,7 +62,7 @@ TEST_CASE("transfer: killed with SIGKILL and resumed equals one run; a full disk
   CHECK_FALSE(fs::exists(c.folder / "parts" / "summary.json"));
 
   // No file may grow beyond 16 KiB: the next state finds no room.
-  const test::CommandResult full = test::run_shell("ulimit -f 32; trap '' XFSZ; " LINDEN_BINARY " " + c.transfer("parts", c.stored() + " --resume"));
+  const test::CommandResult full = test::run_shell("ulimit -f 32; " LINDEN_BINARY " " + c.transfer("parts", c.stored() + " --resume"));
   INFO(full.output);
   CHECK(full.exit_code == 1);
   CHECK_THAT(full.output, ContainsSubstring("going on from") && ContainsSubstring("File too large") && ContainsSubstring((c.folder / "parts").string()));
@@ -75,6 +75,14 @@ TEST_CASE("transfer: killed with SIGKILL and resumed equals one run; a full disk
   for (const char* file : {"layers.csv", "bins.csv", "messages.csv", "step_40/optimizer.safetensors"})
     CHECK(read_text_file(c.folder / "parts" / file) == read_text_file(c.folder / "whole" / file));
   CHECK(fs::exists(c.folder / "parts" / "report.html"));
+
+  // Resumed once more there is nothing left to do, and what it took stays told.
+  REQUIRE(run_linden(c.transfer("parts", c.stored() + " --resume")).exit_code == 0);
+  CHECK(read_text_file(c.folder / "parts" / "summary.json").find("\"tokens_per_second\": 0") == std::string::npos);
+  CHECK(weights(c.folder / "parts") == weights(c.folder / "whole"));
+  const test::CommandResult over = run_linden("report " + (c.folder / "whole").string() + " --output " + (c.folder / "parts").string());
+  CHECK(over.exit_code == 2);
+  CHECK_THAT(over.output, ContainsSubstring("this folder holds another run"));
 }
 
 TEST_CASE("transfer: trajectories made on the way; killed and resumed equals one run", "[e2e]") {
@@ -100,4 +108,30 @@ TEST_CASE("transfer: trajectories made on the way; killed and resumed equals one
   CHECK(uneven.exit_code == 2);
   CHECK_THAT(uneven.output, ContainsSubstring("rolling.capacity is 6, which rolling.refill = 4 does not divide"));
   CHECK_FALSE(fs::exists(c.folder / "uneven"));
+
+  // The same teacher, other prompts.
+  write_file_atomically(c.folder / "prompts.txt", "a down\na up\n");
+  const test::CommandResult other = run_linden(c.transfer("parts", c.rolling() + " --resume"));
+  CHECK(other.exit_code == 2);
+  CHECK_THAT(other.output, ContainsSubstring("was trained from another teacher or other prompts"));
+}
+
+TEST_CASE("transfer: --dry-run refuses what the run would, and neither leaves a folder", "[e2e]") {
+  const Case c;
+  const auto fails = [&](const std::string& more) {
+    for (const char* option : {" --dry-run", ""}) {
+      const test::CommandResult result = run_linden(c.transfer("run", c.rolling() + more + option));
+      INFO(more << option << ": " << result.output);
+      CHECK(result.exit_code == 2);
+      CHECK_FALSE(fs::exists(c.folder / "run"));
+      if (!*option) return result.output;
+    }
+    return std::string();
+  };
+  CHECK_THAT(fails(" --set gates.num_linear=5"), ContainsSubstring("num_linear"));
+  CHECK_THAT(fails(" --set gates.selection=listed --set gates.layers=[]"), ContainsSubstring("gates.layers"));
+  CHECK_THAT(fails(" --set rolling.prompts=/nowhere.txt"), ContainsSubstring("/nowhere.txt"));
+  CHECK_THAT(fails(" --set batch_size=1000000"), ContainsSubstring("are left to train on"));
+  CHECK_THAT(fails(" --set compare=nowhere"), ContainsSubstring("nowhere: no such model folder (relative folders start at "));
+  CHECK_THAT(fails(" --set rolling.frames=4611686018427387904"), ContainsSubstring("rolling.frames"));
 }

@@ -4,6 +4,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <functional>
 #include <numeric>
 
 #include "core/error.h"
@@ -86,4 +87,17 @@ TEST_CASE("real clips are near their own floor; a clip that stands still is not"
                measure_clips(at::zeros({2, 1, 8, 16, 16}), real.digit.slice(0, 0, 2), real.motion.slice(0, 0, 2), shipped_judge(), at::kCPU);
              }),
              ContainsSubstring("the clips have 1 channels and frames of 16x16, but moving digits are of 1 channel and 32x32"));
+}
+
+TEST_CASE("what clips are measured with is looked for before there are any", "[unit]") {
+  const auto refused = [](const std::function<void(ClipJudgeConfig&)>& change, int64_t frames) {
+    ClipJudgeConfig config = shipped_judge();
+    change(config);
+    return message_of([&] { require_measurable(config, frames, at::kCPU); });
+  };
+  CHECK(refused([](ClipJudgeConfig&) {}, 8).empty());
+  CHECK_THAT(refused([](ClipJudgeConfig& c) { c.judge = "nowhere"; }, 8), ContainsSubstring("nowhere"));
+  CHECK_THAT(refused([](ClipJudgeConfig& c) { c.guide = "nobody"; }, 8), ContainsSubstring("nobody"));
+  CHECK_THAT(refused([](ClipJudgeConfig& c) { c.data.source = "/nothing"; }, 8), ContainsSubstring("/nothing"));
+  CHECK_THAT(refused([](ClipJudgeConfig&) {}, 2), ContainsSubstring("reads clips of 3 frames or more, and these have 2"));
 }

@@ -292,6 +292,10 @@ TEST_CASE("damaged shards and manifests are named", "[unit]") {
   fs::remove(shard);
   CHECK_THAT(opening(run), ContainsSubstring(shard.string() + ": this shard is missing"));
   TrajectoryManifest m = read_manifest(run);
+  m.shards.file[0] = "../elsewhere.h5";
+  write_manifest(run, m);
+  CHECK_THAT(opening(run), ContainsSubstring("damaged: shard 0 is said to be the file ../elsewhere.h5, wanted trajectories_00000.h5"));
+  m.shards.file[0] = shard_file(0);
   m.sigma.pop_back();
   write_manifest(run, m);
   CHECK_THAT(opening(run), ContainsSubstring("manifest.json: damaged: 5 levels and 5 timesteps for 5 steps"));
