@@ -207,7 +207,7 @@ std::string help_text(const std::vector<Command>& commands) {
   size_t width = 0;
   for (const Command& command : commands) width = std::max(width, command.name.size());
   std::string text =
-      "linden: trains diffusion models and samples them by tree search\n\n"
+      "linden: makes the attention of video diffusion transformers linear, and samples diffusion models by tree search\n\n"
       "usage: linden <command> [arguments] [options]\n\ncommands\n";
   for (const Command& command : commands) text += fmt::format("  {:<{}}  {}\n", command.name, width, command.summary);
   text +=

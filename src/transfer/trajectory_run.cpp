@@ -41,7 +41,12 @@ int64_t files_bound(const TrajectoryManifest& m, int64_t first) {
 
 // The shards of an earlier part of the run that need not be made again.
 void take_finished(TrajectoryManifest& manifest, const RunDirectory& run) {
-  if (!run.resumed() || !fs::exists(run.file(kManifestFile))) return;
+  if (!run.resumed()) return;
+  if (!fs::exists(run.file(kManifestFile))) {
+    if (fs::exists(run.file(shard_file(0))))
+      log_warning("{}: there is no {} to vouch for the shards that lie here; all are made again", run.path().string(), kManifestFile);
+    return;
+  }
   const TrajectoryManifest stored = read_manifest(run.path());
   require_teacher(stored, run.path(), manifest.teacher, manifest.teacher_folder);
   check_input(stored.prompts == manifest.prompts,
