@@ -112,7 +112,7 @@ class Transfer {
       }
     }
     progress.finish();
-    return finish(first);
+    return finish();
   }
 
  private:
@@ -425,9 +425,9 @@ class Transfer {
     save_train_state(run_.path(), state(), done_, config_.keep_checkpoints);
   }
 
-  TransferResult finish(int64_t first) {
+  TransferResult finish() {
     TransferResult result;
-    result.training_seconds = done_.step > first ? earlier_seconds_ + seconds_since(training_) : earlier_seconds_;
+    result.training_seconds = earlier_seconds_ + seconds_since(training_);
     strip(/*last=*/true);
     const at::NoGradGuard no_grad;
     const UseAverage average(weights_.values, ema_);

@@ -136,6 +136,7 @@ void RollingTrajectories::prepare(int64_t step) {
   if (first_time && config_.held_out > 0) put(kFirstHeldOut, config_.held_out, config_.capacity);
   for (int64_t block = next; block < oldest + blocks; ++block) make_block(block);
   first_block_ = oldest;
+  filled_once_ = true;
 }
 
 void RollingTrajectories::make_block(int64_t block) {
@@ -144,8 +145,8 @@ void RollingTrajectories::make_block(int64_t block) {
 }
 
 void RollingTrajectories::put(int64_t first, int64_t count, int64_t slot) {
-  const Trajectories made = generator_.generate(first, count, [](int64_t) {
-    if (interrupt_requested()) throw Interrupted("interrupted while the rolling buffer was filled; saved states are kept: --resume goes on");
+  const Trajectories made = generator_.generate(first, count, [this](int64_t) {
+    if (!filled_once_ && interrupt_requested()) throw Interrupted("interrupted while the rolling buffer was filled; saved states are kept: --resume goes on");
   });
   const int64_t kept = manifest_.num_kept();
   x_.narrow(0, slot * kept, count * kept).copy_(made.x.flatten(0, 1));

@@ -104,6 +104,7 @@ class RollingTrajectories final : public TrajectorySource {
   RollingConfig config_;
   TrajectoryGenerator generator_;
   int64_t first_block_ = -1;  // oldest in the buffer; -1: empty
+  bool filled_once_ = false;  // from then on an interruption waits for the training step, which can save what there is
   at::Tensor x_, velocity_;   // [(capacity + held_out) K, C, F, Y, X]
   at::Tensor prompt_;         // [capacity + held_out]
 };

@@ -388,6 +388,22 @@ TEST_CASE("files have at most the bytes that were announced", "[unit]") {
   }
 }
 
+TEST_CASE("an interruption ends the first filling of a rolling buffer; later ones are the training loop's to hear", "[unit]") {
+  TemporaryFolder folder;
+  Case c(folder);
+  const TrajectoryManifest m = c.manifest();
+  const VideoModel teacher = c.teacher();
+  RollingTrajectories source(m, teacher_velocity(teacher, m, at::kCPU), {.capacity = 6, .refill = 3, .refill_every = 4}, at::kCPU);
+  request_interrupt();
+  CHECK_THROWS_AS(source.prepare(0), Interrupted);
+  clear_interrupt();
+  source.prepare(0);
+  request_interrupt();
+  CHECK_NOTHROW(source.prepare(4));
+  clear_interrupt();
+  CHECK(source.batch(at::arange(30), 4).x.isfinite().all().item<bool>());
+}
+
 TEST_CASE("a rolling buffer's content is a function of seed and step", "[unit]") {
   TemporaryFolder folder;
   Case c(folder);
